@@ -1,0 +1,1 @@
+"""Makes a network smaller: importance, surgery, batch-norm recalibration."""

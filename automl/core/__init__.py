@@ -1,0 +1,1 @@
+"""Types and pure functions that the rest stands on; no framework is imported here."""

@@ -1,0 +1,1 @@
+"""What a policy costs: pure functions of the graph and the policy."""

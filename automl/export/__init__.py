@@ -1,0 +1,1 @@
+"""ONNX, safetensors and policy files, verified after writing."""

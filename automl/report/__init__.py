@@ -1,0 +1,1 @@
+"""What people see: console tables, plots, the HTML page."""

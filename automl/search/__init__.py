@@ -1,0 +1,1 @@
+"""The engines that propose policies; one file each behind one Protocol."""

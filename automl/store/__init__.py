@@ -1,0 +1,1 @@
+"""The run folder and the study, which survive a kill."""

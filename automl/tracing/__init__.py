@@ -1,0 +1,1 @@
+"""From a network to the graph of its layers and channel groups."""

@@ -1,0 +1,1 @@
+"""One train loop for the baseline and the fine-tune."""

@@ -1,0 +1,1 @@
+"""The gymnasium environment (to come); import from its submodules."""

@@ -1,0 +1,1 @@
+"""Which widths each channel group may take; import from its submodules."""
