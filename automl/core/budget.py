@@ -1,0 +1,139 @@
+"""Budgets: what the user allows the compressed network to cost."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from automl.core.cost import Cost
+from automl.core.errors import BudgetError
+
+
+class Metric(Enum):
+    """What a budget limits. `flops` counts multiply-adds once, as AMC's tables do."""
+
+    FLOPS = "flops"
+    PARAMS = "params"
+    SIZE = "size"
+    BOPS = "bops"
+    LATENCY = "latency"
+
+    def of(self, cost: Cost) -> float:
+        """This metric's value in `cost`: MACs, parameters, bytes, BOPs or milliseconds."""
+        values = {
+            Metric.FLOPS: cost.macs,
+            Metric.PARAMS: cost.params,
+            Metric.SIZE: cost.size_bytes,
+            Metric.BOPS: cost.bops,
+            Metric.LATENCY: cost.latency_ms,
+        }
+        value = values[self]
+        if value is None:
+            raise BudgetError("A latency budget needs a measured latency, which is not there yet.")
+        return float(value)
+
+
+METRICS = (Metric.FLOPS, Metric.PARAMS, Metric.SIZE, Metric.BOPS)
+"""The columns of `CostModel.table`."""
+COMING = {
+    Metric.LATENCY: "latency budgets need a measured device, which a later version brings",
+    Metric.BOPS: "bops budgets need bit-widths, which a later version brings",
+}
+_UNITS = {
+    "flops": Metric.FLOPS,
+    "flop": Metric.FLOPS,
+    "macs": Metric.FLOPS,
+    "params": Metric.PARAMS,
+    "param": Metric.PARAMS,
+    "size": Metric.SIZE,
+    "bops": Metric.BOPS,
+    "latency": Metric.LATENCY,
+    "b": Metric.SIZE,
+    "ms": Metric.LATENCY,
+    "us": Metric.LATENCY,
+    "s": Metric.LATENCY,
+}
+_PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+_SECONDS_TO_MS = {"ms": 1.0, "us": 1e-3, "s": 1e3}
+_GRAMMAR = (
+    "Write a fraction of the dense model (0.25flops, 0.3params, 0.2size, 0.5latency, 0.1bops) "
+    "or an absolute value (150Mflops, 1.2Mparams, 2MB, 5ms, 8Gbops), joined by commas."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One budget: at most `value` of `metric`."""
+
+    metric: Metric
+    value: float
+    """A fraction of the dense cost if `relative`, else MACs, parameters, bytes, BOPs or milliseconds."""
+    relative: bool
+    text: str
+    """As the user wrote it."""
+
+    def absolute(self, dense: Cost) -> float:
+        """The most that the compressed network may cost."""
+        return self.value * self.metric.of(dense) if self.relative else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Several limits, all of which hold."""
+
+    limits: tuple[Limit, ...]
+
+    @classmethod
+    def parse(cls, texts: str | Sequence[str]) -> "Budget":
+        """Reads `0.25flops,2MB`, or several such texts.
+
+        Raises:
+            BudgetError: If a part is not a positive number with a known unit.
+        """
+        joined = texts if isinstance(texts, str) else ",".join(texts)
+        parts = [part.strip() for part in joined.split(",") if part.strip()]
+        if not parts:
+            raise BudgetError(f"A budget must not be empty. {_GRAMMAR}")
+        return cls(tuple(_parse_limit(part) for part in parts))
+
+    def __str__(self) -> str:
+        """The budget as `parse` reads it."""
+        return ",".join(limit.text for limit in self.limits)
+
+    def used(self, cost: Cost, dense: Cost) -> float:
+        """Share of the tightest limit that `cost` takes; at most 1 where every limit holds."""
+        return max(limit.metric.of(cost) / limit.absolute(dense) for limit in self.limits)
+
+    def satisfied_by(self, cost: Cost, dense: Cost) -> bool:
+        """Whether every limit holds."""
+        return all(limit.metric.of(cost) <= limit.absolute(dense) for limit in self.limits)
+
+
+def _parse_limit(text: str) -> Limit:
+    match = re.fullmatch(r"([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*([a-z]+)", text, flags=re.IGNORECASE)
+    number = _number(match.group(1)) if match else None
+    if match is None or number is None:
+        raise BudgetError(f"A budget is a number and a unit, but got {text!r}. {_GRAMMAR}")
+    if not number > 0:
+        raise BudgetError(f"A budget must be above 0, but got {text!r}. {_GRAMMAR}")
+    unit = match.group(2).lower()
+    if unit in _SECONDS_TO_MS:
+        return Limit(Metric.LATENCY, number * _SECONDS_TO_MS[unit], relative=False, text=text)
+    prefix, name = (unit[0], unit[1:]) if unit not in _UNITS and unit[1:] in _UNITS else ("", unit)
+    if name not in _UNITS or prefix not in _PREFIXES or (prefix and name in {"latency", "size", "s"}):
+        raise BudgetError(f"The unit {match.group(2)!r} of the budget {text!r} is unknown. {_GRAMMAR}")
+    if prefix or name == "b":
+        return Limit(_UNITS[name], number * _PREFIXES[prefix], relative=False, text=text)
+    if number > 1:
+        raise BudgetError(
+            f"Without a prefix a budget is a fraction of the dense model and at most 1, but got {text!r}, "
+            f"which is above the dense cost. {_GRAMMAR}"
+        )
+    return Limit(_UNITS[name], number, relative=True, text=text)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,15 @@
+"""One decision of the search."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """An ordered set of values for one channel group."""
+
+    target: str
+    """Name of the channel group."""
+    kind: Literal["channels"]
+    choices: tuple[int, ...]
+    """Values allowed, ascending; the last one leaves the target untouched."""

@@ -1,0 +1,41 @@
+import pytest
+
+from automl.core.errors import PolicyError
+from automl.core.policy import BitWidths, CompressionPolicy, checked_policy, dense_policy
+from tests.tiny import tiny_graph
+
+
+def test_the_digest_does_not_depend_on_the_order_of_writing() -> None:
+    first = CompressionPolicy({"a": 8, "b": 16})
+    second = CompressionPolicy({"b": 16, "a": 8})
+    assert first == second
+    assert first.digest() == second.digest()
+    assert hash(first) == hash(second)
+
+
+def test_the_digest_tells_widths_and_bits_apart() -> None:
+    policies = [
+        CompressionPolicy({"a": 8}),
+        CompressionPolicy({"a": 9}),
+        CompressionPolicy({"b": 8}),
+        CompressionPolicy({"a": 8}, {"a": BitWidths(4, 8)}),
+    ]
+    assert len({policy.digest() for policy in policies}) == 4
+
+
+def test_an_absent_group_is_a_whole_group() -> None:
+    assert checked_policy(tiny_graph(), CompressionPolicy({"a": 16})) == dense_policy(tiny_graph())
+
+
+@pytest.mark.parametrize(
+    ("channels", "words"),
+    [
+        ({"nowhere": 4}, "'nowhere' is not"),
+        ({"a": 0}, "1 to 16 channels"),
+        ({"a": 17}, "1 to 16 channels"),
+        ({"fc": 5}, "class logits"),
+    ],
+)
+def test_a_policy_that_does_not_fit_is_refused(channels: dict[str, int], words: str) -> None:
+    with pytest.raises(PolicyError, match=words):
+        checked_policy(tiny_graph(), CompressionPolicy(channels))
