@@ -1,0 +1,133 @@
+"""What a run was asked to do, and its TOML file."""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from automl.core.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Everything that a run can be asked for; the command line only overrides it."""
+
+    model: str
+    """Model spec: `timm:NAME`, `torchvision:NAME`, a built-in name, or `pkg.mod:factory`."""
+    data: str
+    """Data spec: `digits`, `imagefolder:DIR`, `torchvision:NAME?root=DIR`, `synthetic:clutter`, `pkg.mod:factory`."""
+    budget: tuple[str, ...]
+    """Limits such as `0.25flops` or `2MB`; all of them hold."""
+    weights: str | None = None
+    """Weights file; None trains a baseline on the data."""
+    input_size: int | None = None
+    """Height and width of the images in pixels; None takes the model's own."""
+    engine: str = "auto"
+    """Search engine, a name that `automl engines` lists."""
+    trials: int = 40
+    """Policies to evaluate in all, resumed ones included; at least 1."""
+    time_s: float | None = None
+    """Wall time that the search may take, in seconds; None for no limit."""
+    seed: int = 0
+    """Seed of the splits, the training and the search."""
+    device: str = "auto"
+    """Where the search computes: `auto`, `cpu` or `cuda`."""
+    channel_multiple: int | None = None
+    """Kept channels are multiples of this; None chooses it by the width of the model."""
+    min_keep: float = 0.0
+    """Share of every group's channels that always stays, in [0, 1]."""
+    epochs: int | None = None
+    """Epochs of the baseline; None chooses them by the data."""
+    finetune_epochs: int | None = None
+    """Epochs of the fine-tuning; None chooses them by the data, 0 skips it."""
+    importance: str = "l2"
+    """How channels are ranked: `l1`, `l2`, `taylor`, `bn` or `random`."""
+    limit: int | None = None
+    """Most images of the data set that are used; None for all."""
+
+
+def to_toml(config: RunConfig) -> str:
+    """The settings as TOML; a setting that is None is left out."""
+    values = asdict(config)
+    return "".join(f"{name} = {_literal(value)}\n" for name, value in values.items() if value is not None)
+
+
+def from_toml(text: str, source: str = "The configuration") -> RunConfig:
+    """Reads what `to_toml` wrote, or a user's own file.
+
+    Args:
+        text: TOML; `model`, `data` and `budget` are required.
+        source: Name of the file, for the messages.
+
+    Raises:
+        InputError: If it is not TOML, a setting is unknown or missing, or a value has the wrong type.
+    """
+    values = read_settings(text, source)
+    missing = [name for name in ("model", "data", "budget") if name not in values]
+    if missing:
+        raise InputError(f"{source} must say `{missing[0]}`, but does not. Add `{missing[0]} = ...`.")
+    return RunConfig(**values)
+
+
+def read_settings(text: str, source: str) -> dict[str, Any]:
+    """Some settings from TOML, checked, for a file that leaves the others to the command line.
+
+    Args:
+        text: TOML.
+        source: Name of the file, for the messages.
+
+    Returns:
+        Field of `RunConfig` -> value; only what the text says.
+
+    Raises:
+        InputError: If it is not TOML, a setting is unknown, or a value has the wrong type.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source} must be TOML, but is not: {error}. Correct the line.") from error
+    _refuse_unknown(table, source)
+    hints = get_type_hints(RunConfig)
+    return {name: _typed(name, value, hints[name], source) for name, value in table.items()}
+
+
+def load_config(path: Path) -> RunConfig:
+    """Reads a TOML file; raises `InputError` where it cannot be read or breaks a rule of `from_toml`."""
+    try:
+        return from_toml(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"A configuration file must be readable UTF-8 text, but {path} is not: {error}.") from error
+
+
+def _refuse_unknown(table: Mapping[str, Any], source: str) -> None:
+    known = [field.name for field in fields(RunConfig)]
+    for name in table:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            way_out = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(known)}."
+            raise InputError(f"Every setting must be known, but {source} says `{name}`. {way_out}")
+
+
+def _typed(name: str, value: Any, hint: Any, source: str) -> Any:
+    accepted = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if get_origin(hint) is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if type(value) in accepted:  # `isinstance` would take a bool for an int
+        return value
+    if float in accepted and type(value) is int:
+        return float(value)
+    wanted = "a list of texts" if get_origin(hint) is tuple else accepted[0].__name__
+    raise InputError(f"`{name}` in {source} must be {wanted}, but got {value!r}. Correct the value.")
+
+
+def _literal(value: str | int | float | tuple[str, ...]) -> str:
+    if isinstance(value, str):
+        # TOML has JSON's escapes, but unlike JSON it wants DEL escaped too.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, tuple):
+        return f"[{', '.join(_literal(item) for item in value)}]"
+    return repr(value)
