@@ -1,0 +1,50 @@
+"""What a search engine is, and what it reports."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from automl.core.evaluation import Evaluation
+from automl.core.policy import CompressionPolicy
+from automl.core.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class TrialReport:
+    """One completed trial."""
+
+    number: int
+    """Number of the trial in the study, from 0."""
+    done: int
+    """Completed trials so far, those of earlier sessions included."""
+    asked: int
+    """Completed trials at which the search ends."""
+    evaluation: Evaluation
+    best: Evaluation
+    """The evaluation with the lowest divergence so far."""
+    from_cache: bool
+    """Whether an equal policy had been evaluated before."""
+
+
+class Engine(Protocol):
+    """Proposes policies. Each engine's test inherits `tests.contracts.engine.EngineContract`."""
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line."""
+        ...
+
+    @property
+    def most_trials(self) -> int | None:
+        """Trials after which it has nothing new to propose; None where it always has."""
+        ...
+
+    def sampler(self, seed: int) -> BaseSampler:
+        """The Optuna sampler that fills in a trial's parameters."""
+        ...
+
+    def propose(self, problem: Problem, trial: optuna.Trial) -> CompressionPolicy:
+        """A policy within the budget, made of parameters that `trial` suggests."""
+        ...

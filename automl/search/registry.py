@@ -1,0 +1,65 @@
+"""Every search engine by name."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from optuna.samplers import GPSampler, RandomSampler, TPESampler
+
+from automl.core.errors import InputError
+from automl.search.engine import Engine
+from automl.search.sampler import SamplerEngine
+
+
+@dataclass(frozen=True, slots=True)
+class EngineEntry:
+    """One line of `automl engines`."""
+
+    description: str
+    build: Callable[[], Engine]
+
+
+def _uniform() -> Engine:
+    return SamplerEngine("uniform", lambda seed: RandomSampler(seed=seed), most_trials=1)
+
+
+def _random() -> Engine:
+    return SamplerEngine("random", lambda seed: RandomSampler(seed=seed))
+
+
+def _tpe() -> Engine:
+    return SamplerEngine("tpe", lambda seed: TPESampler(seed=seed, n_startup_trials=10, multivariate=True))
+
+
+def _gp() -> Engine:
+    # Evaluations have no noise, but rounded widths make steps, which `deterministic_objective=True` would not expect.
+    return SamplerEngine("gp", lambda seed: GPSampler(seed=seed))
+
+
+ENGINES: dict[str, EngineEntry] = {
+    "auto": EngineEntry("chooses for you; for now that is tpe", _tpe),
+    "uniform": EngineEntry("narrows every layer by one factor: a single trial, the baseline of all others", _uniform),
+    "random": EngineEntry("random keep ratios, scaled to the budget", _random),
+    "tpe": EngineEntry("tree-structured Parzen estimator (Optuna): milliseconds per proposal", _tpe),
+    "gp": EngineEntry("Gaussian process (Optuna): fewer trials, up to seconds per proposal", _gp),
+}
+COMING = ("solver", "cma", "ddpg", "td3", "sac", "evolution")
+"""Engines of later versions."""
+
+
+def find_engine(name: str) -> Engine:
+    """The engine called `name`.
+
+    Raises:
+        InputError: If there is none; the nearest names are offered.
+    """
+    if name in ENGINES:
+        return ENGINES[name].build()
+    there = ", ".join(ENGINES)
+    if name in COMING:
+        raise InputError(
+            f"An engine must be in this version, but {name!r} is coming in a later one. Use one of: {there}."
+        )
+    near = difflib.get_close_matches(name, ENGINES)
+    way_out = f"Did you mean {' or '.join(near)}?" if near else f"There are: {there}."
+    raise InputError(f"An engine must be one that `automl engines` lists, but {name!r} is not. {way_out}")

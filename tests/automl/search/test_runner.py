@@ -1,0 +1,173 @@
+import math
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+import automl
+from automl.core.errors import InterruptedRunError, RunError, SearchError
+from automl.core.evaluation import Evaluation, Evaluator
+from automl.core.policy import CompressionPolicy
+from automl.search.engine import TrialReport
+from automl.search.registry import find_engine
+from automl.search.runner import MOST_FAILURES, search, session_seed
+from automl.store.study import FAILURE, open_study
+from automl.store.trials import completed
+from tests.contracts.problem import SeparableEvaluator, separable_problem
+
+
+def run(
+    evaluate: Evaluator,
+    study: optuna.Study,
+    *,
+    trials: int = 6,
+    deadline: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    reports: list[TrialReport] | None = None,
+) -> Evaluation:
+    heard: list[TrialReport] = [] if reports is None else reports
+    return search(
+        separable_problem(evaluate),
+        study,
+        find_engine("random"),
+        trials=trials,
+        seed=0,
+        deadline=deadline,
+        stop=stop,
+        on_trial=heard.append,
+    )
+
+
+def failing_on(numbers: set[int], fail: Callable[[Evaluation], Evaluation]) -> Evaluator:
+    """Evaluates, but hands some of its answers, counted from 0, to `fail`."""
+    inner = SeparableEvaluator()
+
+    def evaluate(policy: CompressionPolicy) -> Evaluation:
+        evaluation = inner(policy)
+        return fail(evaluation) if len(inner.asked) - 1 in numbers else evaluation
+
+    return evaluate
+
+
+def broken(_: Evaluation) -> Evaluation:
+    raise RuntimeError("out of memory")
+
+
+def test_the_best_is_the_evaluation_with_the_lowest_divergence() -> None:
+    study, reports = optuna.create_study(), list[TrialReport]()
+    best = run(SeparableEvaluator(), study, reports=reports)
+    assert best.divergence == min(report.evaluation.divergence for report in reports)
+    assert reports[-1].best == best
+    assert [(report.done, report.asked) for report in reports] == [(n, 6) for n in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("fail", "reason"),
+    [
+        (broken, "RuntimeError: out of memory"),
+        (lambda e: replace(e, divergence=math.nan), "divergence must be a finite number, but is nan"),
+        (lambda e: replace(e, divergence=math.inf), "divergence must be a finite number, but is inf"),
+        (lambda e: replace(e, accuracy=math.nan), "accuracy must be a finite number, but is nan"),
+    ],
+)
+def test_a_failed_trial_keeps_its_reason_and_the_search_goes_on(
+    fail: Callable[[Evaluation], Evaluation], reason: str
+) -> None:
+    study = optuna.create_study()
+    run(failing_on({2}, fail), study)
+    failed = study.get_trials(states=(TrialState.FAIL,))
+    assert [trial.number for trial in failed] == [2]
+    assert reason in failed[0].user_attrs[FAILURE]
+    assert len(completed(study)) == 6
+
+
+def test_five_failures_in_a_row_end_the_search_with_the_reason() -> None:
+    study = optuna.create_study()
+    with pytest.raises(SearchError, match=r"5 in a row failed.*out of memory"):
+        run(failing_on(set(range(3, 100)), broken), study, trials=20)
+    assert len(completed(study)) == 3
+    assert len(study.get_trials(states=(TrialState.FAIL,))) == MOST_FAILURES
+
+
+def test_failures_apart_do_not_end_the_search() -> None:
+    study = optuna.create_study()
+    run(failing_on(set(range(1, 30, 2)), broken), study, trials=8)
+    assert len(completed(study)) == 8
+
+
+def test_stop_ends_the_search_after_the_running_trial() -> None:
+    study, reports = optuna.create_study(), list[TrialReport]()
+    run(SeparableEvaluator(), study, stop=lambda: len(reports) == 2, reports=reports)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
+
+
+def test_a_search_stopped_before_its_first_trial_is_interrupted() -> None:
+    study = optuna.create_study()
+    with pytest.raises(InterruptedRunError, match="automl resume"):
+        run(SeparableEvaluator(), study, stop=lambda: True)
+    assert run(SeparableEvaluator(), study, trials=1).policy.channels["block0"] == 16
+
+
+def test_a_passed_deadline_still_gives_one_result() -> None:
+    study = optuna.create_study()
+    run(SeparableEvaluator(), study, deadline=0.0)
+    assert len(completed(study)) == 1
+
+
+def test_a_uniform_trial_that_failed_is_tried_again_by_the_next_session() -> None:
+    study = optuna.create_study()
+    run(failing_on({0}, broken), study, trials=2)
+    evaluator = SeparableEvaluator()
+    run(evaluator, study, trials=3)
+    assert set(evaluator.asked[0].channels.values()) == {16}
+
+
+def test_a_later_session_has_another_seed() -> None:
+    seeds = {session_seed(0, trials) for trials in range(50)} | {session_seed(1, trials) for trials in range(50)}
+    assert len(seeds) == 100
+
+
+def test_a_study_that_cannot_be_written_ends_the_search_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    evaluator = SeparableEvaluator()
+
+    def damaging(policy: CompressionPolicy) -> Evaluation:
+        if len(evaluator.asked) == 2:
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("DROP TABLE trial_params")
+        return evaluator(policy)
+
+    with pytest.raises(RunError, match="refused"), open_study(path) as study:
+        run(damaging, study)
+    assert len(evaluator.asked) == 3
+
+
+def test_a_search_killed_in_mid_trial_loses_no_completed_trial(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    command = [sys.executable, "-m", "tests.automl.search.slow_search", str(path), "50", "0.05"]
+    root = Path(automl.__file__).parents[1]
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    started = [process.stdout.readline() for _ in range(4)]  # the fourth is being evaluated
+    process.kill()
+    process.communicate()
+    assert all(line.startswith("evaluating") for line in started)
+
+    evaluator = SeparableEvaluator()
+    with open_study(path) as study:
+        survived = [evaluation.policy.digest() for evaluation in completed(study)]
+        assert len(survived) >= 3
+        best = run(evaluator, study, trials=8)
+        digests = [evaluation.policy.digest() for evaluation in completed(study)]
+        assert len(digests) == 8
+        assert digests[: len(survived)] == survived
+        assert not {policy.digest() for policy in evaluator.asked} & set(survived)
+        assert {trial.state for trial in study.trials} == {TrialState.COMPLETE, TrialState.FAIL}
+        assert best.divergence == study.best_value
