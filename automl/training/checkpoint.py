@@ -1,0 +1,157 @@
+"""The file from which a killed training goes on as if nothing had happened."""
+
+import os
+import pickle
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import torch
+from torch import Tensor
+
+from automl.core.errors import RunError
+from automl.training.recipe import Recipe
+from automl.training.score import Score
+
+_FORMAT = "automl-training/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The best weights so far."""
+
+    epoch: int
+    """0 for the weights that the training was given."""
+    score: Score
+    """On the selection split, batch norm recalibrated."""
+    weights: Mapping[str, Tensor]
+    """A copy of the state dict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What must be equal for a training to go on from a checkpoint."""
+
+    fingerprint: str
+    """The caller's digest of network, data and whatever else matters."""
+    seed: int
+    """Seed of the training."""
+    recipe: Recipe
+    """How the network is trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A training after a whole epoch. Random numbers need no place here: each epoch's follow from the seed."""
+
+    epoch: int
+    """Epochs done."""
+    seconds: float
+    """Wall time so far."""
+    model: Mapping[str, Any]
+    """State dict of the network."""
+    optimizer: Mapping[str, Any]
+    """State dict of the optimizer."""
+    schedule: Mapping[str, Any]
+    """State dict of the learning-rate schedule."""
+    kept: Kept
+    """The best weights so far."""
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: Identity) -> None:
+    """Replaces the file at `path`, which is whole at any instant.
+
+    Raises:
+        RunError: If the disk is full or cannot be written.
+    """
+    content = {
+        "format": _FORMAT,
+        "identity": asdict(identity),
+        "epoch": checkpoint.epoch,
+        "seconds": checkpoint.seconds,
+        "model": checkpoint.model,
+        "optimizer": checkpoint.optimizer,
+        "schedule": checkpoint.schedule,
+        "kept": {
+            "epoch": checkpoint.kept.epoch,
+            "score": asdict(checkpoint.kept.score),
+            "weights": checkpoint.kept.weights,
+        },
+    }
+    try:
+        _replace(path, content)
+    except OSError as error:
+        raise RunError(
+            f"A checkpoint must be writable, but {path} is not: {error.strerror or error}. "
+            "Free some space or choose another folder; the checkpoint before it is whole."
+        ) from error
+
+
+def read_checkpoint(path: Path, identity: Identity, device: torch.device) -> Checkpoint | None:
+    """The checkpoint at `path`; None where there is none.
+
+    Raises:
+        RunError: If the file is damaged, or belongs to another training (what differs is named).
+    """
+    if not path.exists():
+        return None
+    way_out = "Delete it to train from the start."
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        if content["format"] != _FORMAT:
+            raise ValueError(f"its format is {content['format']!r} instead of {_FORMAT!r}")
+        _refuse_another(path, content["identity"], asdict(identity), way_out)
+        kept = content["kept"]
+        return Checkpoint(
+            content["epoch"],
+            content["seconds"],
+            content["model"],
+            content["optimizer"],
+            content["schedule"],
+            Kept(kept["epoch"], Score(**kept["score"]), kept["weights"]),
+        )
+    except RunError:
+        raise
+    except (
+        pickle.UnpicklingError,
+        BadZipFile,
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ) as error:
+        raise RunError(
+            f"A checkpoint must be one that `automl` wrote, but {path} is not: {error}. {way_out}"
+        ) from error
+
+
+def _refuse_another(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any], way_out: str) -> None:
+    old, new = _flat(found), _flat(wanted)
+    differing = [f"{name} was {old.get(name)!r} and is {new[name]!r}" for name in new if old.get(name) != new[name]]
+    if differing:
+        raise RunError(
+            f"A training goes on only where it began, but {path} is of another: {', '.join(differing)}. {way_out}"
+        )
+
+
+def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {"fingerprint": identity["fingerprint"], "seed": identity["seed"], **identity["recipe"]}
+
+
+def _replace(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+            Path(file.name).replace(path)
+        finally:
+            with suppress(FileNotFoundError):
+                Path(file.name).unlink()

@@ -1,0 +1,186 @@
+"""A training between its first and its last step."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.utils.data import DataLoader, Dataset
+
+from automl.compress.batch_norm import recalibrate
+from automl.core.errors import AutoMLError, InterruptedRunError
+from automl.data.splits import batches
+from automl.training.checkpoint import Checkpoint, Kept
+from automl.training.distillation import distillation_loss
+from automl.training.recipe import Recipe
+from automl.training.score import Score, measure
+
+LabelledImages = Dataset[tuple[Tensor, int]]
+"""Images `[C, H, W]`, each with its class, or -1 where it is not known."""
+_MOST_GRADIENT = 5.0
+"""Gradients with a longer norm are scaled down to this one."""
+_MEASURING_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSets:
+    """What a training reads."""
+
+    train: LabelledImages
+    """What the weights are fitted to."""
+    selection: LabelledImages
+    """What the best epoch is chosen by."""
+    calibration: LabelledImages
+    """What batch norm is recalibrated on; the labels are not read."""
+
+
+class Session:
+    """What changes from epoch to epoch: weights, optimizer, schedule and the best weights so far.
+
+    Every random number of an epoch follows from the seed and the epoch's number, so that a resumed training
+    draws the same ones. The caller keeps torch's global generator from harm.
+
+    Args:
+        model: On `device`, channels last.
+        teacher: The same, in eval mode; None to learn from the labels alone.
+        sets: What is read.
+        recipe: How.
+        seed: Of every random choice.
+        device: Where to compute.
+        checkpoint: Where to go on from; None to start.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        teacher: nn.Module | None,
+        sets: TrainingSets,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self._began, self._seconds_before = time.monotonic(), 0.0
+        self._model, self._teacher, self._sets = model, teacher, sets
+        self._recipe, self._seed, self._device = recipe, seed, device
+        self._optimizer = _optimizer(model, recipe)
+        self._schedule = _schedule(self._optimizer, recipe, len(self._train_batches(0)))
+        self.epoch = 0
+        if checkpoint is None:
+            self.score = self._measure()
+            self.kept = self._keep()
+        else:
+            self._restore(checkpoint)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of this session and of those before."""
+        return self._seconds_before + time.monotonic() - self._began
+
+    def run_epoch(self, stop: Callable[[], bool] | None) -> float:
+        """One pass over the training set and a measurement; returns the mean loss."""
+        losses = []
+        torch.manual_seed(_epoch_seed(self._seed, self.epoch))
+        self._model.train()
+        for images, labels in self._train_batches(self.epoch):
+            if stop is not None and stop():
+                raise InterruptedRunError(
+                    f"The training was stopped after {self.epoch} of {self._recipe.epochs} epochs; "
+                    "it goes on from there when the run is resumed."
+                )
+            losses.append(self._step(images, labels))
+        self.epoch += 1
+        self.score = self._measure()
+        if self.score.better_than(self.kept.score):
+            self.kept = self._keep()
+        return math.fsum(losses) / len(losses)
+
+    def checkpoint(self) -> Checkpoint:
+        """Everything that the next epoch depends on."""
+        return Checkpoint(
+            self.epoch,
+            self.seconds,
+            self._model.state_dict(),
+            self._optimizer.state_dict(),
+            self._schedule.state_dict(),
+            self.kept,
+        )
+
+    def finish(self) -> None:
+        """Leaves the best weights in the network, and no gradients."""
+        self._model.load_state_dict(self.kept.weights)
+        self._optimizer.zero_grad()
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self._model.load_state_dict(checkpoint.model)
+        self._schedule.load_state_dict(dict(checkpoint.schedule))
+        self._optimizer.load_state_dict(dict(checkpoint.optimizer))
+        self.epoch, self.kept, self._seconds_before = checkpoint.epoch, checkpoint.kept, checkpoint.seconds
+        self.score = checkpoint.kept.score
+
+    def _step(self, images: Tensor, labels: Tensor) -> float:
+        images = self._moved(images)
+        teacher_logits = None
+        if self._teacher is not None:
+            with torch.no_grad():
+                teacher_logits = self._teacher(images)
+        loss = distillation_loss(self._model(images), labels.to(self._device), teacher_logits, self._recipe)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = float(nn.utils.clip_grad_norm_(self._model.parameters(), _MOST_GRADIENT))
+        value = loss.item()
+        if not (math.isfinite(value) and math.isfinite(norm)):
+            raise AutoMLError(
+                f"A training loss must stay finite, but in epoch {self.epoch + 1} it is {value:g} and its gradient "
+                f"{norm:g}. Lower the learning rate of {self._recipe.learning_rate:g}, "
+                "or check the images and the weights for NaN."
+            )
+        self._optimizer.step()
+        self._schedule.step()
+        return value
+
+    def _measure(self) -> Score:
+        self._model.eval()
+        calibration = batches(self._sets.calibration, _MEASURING_BATCH)
+        recalibrate(self._model, (self._moved(images) for images, _ in calibration))
+        selection = batches(self._sets.selection, _MEASURING_BATCH)
+        moved = ((self._moved(images), labels.to(self._device)) for images, labels in selection)
+        return measure(self._model, moved, self._teacher)
+
+    def _keep(self) -> Kept:
+        weights = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+        return Kept(self.epoch, self.score, weights)
+
+    def _moved(self, images: Tensor) -> Tensor:
+        return images.to(self._device, memory_format=torch.channels_last)
+
+    def _train_batches(self, epoch: int) -> DataLoader[tuple[Tensor, int]]:
+        size, seed = self._recipe.batch_size, _epoch_seed(self._seed, epoch)
+        everything = batches(self._sets.train, size, shuffle_seed=seed)
+        # A short last batch has noisy batch-norm statistics, and one of a single image has none.
+        return batches(self._sets.train, size, shuffle_seed=seed, drop_last=len(everything) > 1)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> SGD:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+
+
+def _schedule(optimizer: SGD, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
+    steps = max(1, recipe.epochs * steps_per_epoch)
+    if recipe.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, steps)
+    return OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps, cycle_momentum=False)
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])

@@ -1,0 +1,29 @@
+import pytest
+
+from automl.training.recipe import baseline_recipe, finetune_recipe
+
+
+def test_small_sets_get_more_epochs_and_smaller_batches_than_large_ones() -> None:
+    small, large = baseline_recipe(1_000), baseline_recipe(45_000)
+    assert small.epochs > large.epochs
+    assert small.batch_size < large.batch_size
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(1, 8), (256, 8), (1_024, 32), (4_096, 128), (1_000_000, 128)])
+def test_the_batch_makes_about_32_steps_within_8_to_128(images: int, batch_size: int) -> None:
+    assert baseline_recipe(images).batch_size == batch_size
+    assert finetune_recipe(images).batch_size == batch_size
+
+
+def test_the_number_of_epochs_can_be_given() -> None:
+    assert baseline_recipe(1_000, epochs=3).epochs == 3
+    assert finetune_recipe(1_000, epochs=0).epochs == 0
+
+
+def test_trained_weights_get_a_lower_learning_rate() -> None:
+    assert baseline_recipe(1_000, pretrained=True).learning_rate < baseline_recipe(1_000).learning_rate
+
+
+def test_only_the_fine_tuning_learns_from_a_teacher() -> None:
+    assert baseline_recipe(1_000).distillation == 0
+    assert 0 < finetune_recipe(1_000).distillation <= 1
