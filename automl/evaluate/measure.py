@@ -1,0 +1,75 @@
+"""Runs a network on a set of images and says how well it answers."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from automl.core.errors import SearchError
+from automl.evaluate.interval import wilson95
+
+UNLABELLED = -1
+"""The label of an image that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a network said on a fixed list of images."""
+
+    logits: Tensor  # [images, classes], on the CPU
+    labels: Tensor  # [images]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the images carry labels."""
+        return bool((self.labels != UNLABELLED).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How well one network answers."""
+
+    accuracy: float
+    """Share of right answers; without labels, of answers that agree with the reference. In [0, 1]."""
+    accuracy_ci95: tuple[float, float]
+    """Wilson interval of `accuracy`."""
+    divergence: float
+    """Mean KL divergence of the network's class probabilities from the reference's, in nats."""
+    images: int
+    """Images measured on."""
+
+
+def answers(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> Answers:
+    """The logits of `model` in eval mode on every image."""
+    training = model.training
+    model.eval()
+    logits: list[Tensor] = []
+    labels: list[Tensor] = []
+    with torch.inference_mode():
+        for images, targets in batches:
+            logits.append(model(images.to(device)).float().cpu())
+            labels.append(targets.cpu())
+    model.train(training)
+    return Answers(torch.cat(logits), torch.cat(labels))
+
+
+def compare(given: Answers, reference: Answers) -> Measurement:
+    """Measures answers against the labels, and against the dense network's answers on the same images.
+
+    Raises:
+        SearchError: If a logit is not finite.
+    """
+    if not bool(torch.isfinite(given.logits).all()):
+        raise SearchError("Logits must be finite, but the network returned NaN or infinity on the measured images.")
+    targets = given.labels if given.labelled else reference.logits.argmax(dim=1)
+    right = int((given.logits.argmax(dim=1) == targets).sum())
+    divergence = F.kl_div(
+        given.logits.double().log_softmax(dim=1),
+        reference.logits.double().log_softmax(dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    images = len(targets)
+    return Measurement(right / images, wilson95(right, images), max(0.0, float(divergence)), images)
