@@ -1,0 +1,116 @@
+"""What the terminal shows: tables on a rich console that the caller gives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from automl.core.cost import Cost
+from automl.core.graph import ModelGraph
+from automl.report.metrics import Metrics
+from automl.report.quantity import humanise, percent, share
+from automl.report.rows import TextTable, budget_table, result_table, search_line
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of a network the search can reach."""
+
+    prunable_macs_fraction: float
+    """Share of the MACs, in [0, 1], in layers with at least one prunable dimension."""
+    least_macs_fraction: float
+    """MACs of the smallest policy over those of the dense network."""
+    whole: tuple[tuple[str, str], ...]
+    """(channel group, why it stays whole)."""
+    unfollowed: tuple[str, ...] = ()
+    """What the trace could not follow, in words."""
+
+
+def show_result(console: Console, metrics: Metrics) -> None:
+    """Prints the final table, how it was found, and the budgets."""
+    console.print(_rendered(result_table(metrics)))
+    _line(console, search_line(metrics))
+    if metrics.budgets:
+        console.print(_rendered(budget_table(metrics.budgets)))
+
+
+def show_coverage(console: Console, coverage: Coverage) -> None:
+    """Prints, before a search, what it can and cannot prune."""
+    _line(
+        console,
+        f"{percent(coverage.prunable_macs_fraction)} of the MACs are prunable; "
+        f"the least reachable is {percent(coverage.least_macs_fraction)} of them.",
+    )
+    reasons: dict[str, list[str]] = {}
+    for name, reason in coverage.whole:
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        _line(console, f"Stays whole ({reason}): {_listed(names)}")
+    for words in coverage.unfollowed:
+        _line(console, f"Not followed: {words}")
+
+
+def show_cost(console: Console, dense: Cost, kept: Cost | None = None) -> None:
+    """Prints what a network costs, and beside it what a policy leaves of it."""
+    costs = {"Dense": dense} if kept is None else {"Dense": dense, "Policy": kept}
+    rows = (
+        ("MACs", *(share(cost.macs, dense.macs) for cost in costs.values())),
+        ("Parameters", *(share(cost.params, dense.params) for cost in costs.values())),
+        ("Size", *(share(cost.size_bytes, dense.size_bytes, "B") for cost in costs.values())),
+    )
+    console.print(_rendered(TextTable(("", *costs), rows)))
+
+
+def show_groups(console: Console, graph: ModelGraph, kept: Mapping[str, int]) -> None:
+    """Prints every channel group; `kept` holds the channels that a policy keeps, all where a group is absent."""
+    rows = [
+        (
+            group.name,
+            f"{kept.get(group.name, group.channels)} of {group.channels}",
+            str(len(group.producers)),
+            str(len(group.consumers)),
+            group.reason or "",
+        )
+        for group in graph.groups
+    ]
+    table = TextTable(("Channel group", "Kept", "Made by", "Read by", "Stays whole because"), tuple(rows))
+    console.print(_rendered(table, left=(0, 4)))
+
+
+def show_layers(console: Console, graph: ModelGraph, kept: Mapping[str, int]) -> None:
+    """Prints every layer; `kept` holds the channels that a policy keeps, all where a group is absent."""
+    widths = {group.name: kept.get(group.name, group.channels) for group in graph.groups}
+    rows = [
+        (
+            layer.name,
+            layer.kind,
+            f"{layer.inputs.size(widths)} > {layer.outputs.size(widths)}",
+            f"{layer.kernel[0]}x{layer.kernel[1]}",
+            f"{layer.out_size[0]}x{layer.out_size[1]}",
+            humanise(layer.macs(widths)),
+        )
+        for layer in graph.layers
+    ]
+    table = TextTable(("Layer", "Kind", "Channels", "Kernel", "Map", "MACs"), tuple(rows))
+    console.print(_rendered(table, left=(0, 1)))
+
+
+def _rendered(table: TextTable, left: tuple[int, ...] = (0,)) -> Table:
+    rendered = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, title in enumerate(table.header):
+        rendered.add_column(Text(title), justify="left" if index in left else "right", overflow="fold", no_wrap=False)
+    for row in table.rows:
+        rendered.add_row(*(Text(cell) for cell in row))  # rich would read brackets in a name as markup
+    return rendered
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(Text(text), soft_wrap=not console.is_terminal)
+
+
+def _listed(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,0 +1,147 @@
+"""What a run came to, and its file `metrics.json`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from automl.core.errors import RunError
+from automl.store.files import write_json
+
+AccuracyIs = Literal["accuracy", "agreement"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One network of the final table."""
+
+    accuracy: float
+    """Share of right answers in [0, 1]; of answers that agree with the dense network where there are no labels."""
+    accuracy_ci95: tuple[float, float]
+    """Wilson interval of `accuracy`."""
+    macs: int
+    """Multiply-adds per image."""
+    params: int
+    """Learned values."""
+    size_bytes: int
+    """Bytes of parameters and buffers as stored."""
+    bops: int
+    """Sum over layers of MACs x weight bits x activation bits."""
+    latency_ms: float | None = None
+    """Milliseconds per image; None where it was not measured."""
+    simulated: bool | None = None
+    """For quantized networks: whether no kernel of the target ran the bit-widths. None for float networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLine:
+    """One limit and how it was kept; every number in MACs, parameters, bytes, BOPs or milliseconds."""
+
+    metric: str
+    """`flops`, `params`, `size`, `bops` or `latency`."""
+    asked: float
+    """The most that was allowed."""
+    predicted: float
+    """What the cost model says of the policy."""
+    measured: float | None
+    """What was counted on the exported file; None before the export."""
+    met: bool
+    """Whether the measured value, or else the predicted one, is within the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSummary:
+    """How the result was found."""
+
+    engine: str
+    """Name of the engine."""
+    trials: int
+    """Completed trials."""
+    evaluations: int
+    """Policies that were measured; the other trials found theirs in the cache."""
+    seconds: float
+    """Wall time of the search, all sessions together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Everything that the final table and the report say in numbers."""
+
+    baseline: ModelRow
+    """The dense network."""
+    uniform: ModelRow
+    """The uniform policy, treated as the best one before fine-tuning."""
+    best: ModelRow
+    """The best policy before fine-tuning."""
+    finetuned: ModelRow | None
+    """The best policy after fine-tuning; None where it was skipped or has not run yet."""
+    budgets: tuple[BudgetLine, ...]
+    search: SearchSummary
+    accuracy_is: AccuracyIs
+    """`agreement` with the dense network where the data has no labels."""
+    splits: Mapping[str, int]
+    """Split -> images."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The layout of `metrics.json`."""
+        rows = {name: None if row is None else _row_json(row) for name, row in self.rows().items()}
+        return {
+            **rows,
+            "budgets": [asdict(line) for line in self.budgets],
+            "search": asdict(self.search),
+            "accuracy_is": self.accuracy_is,
+            "splits": dict(self.splits),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Metrics":
+        """Reads what `to_json` gave; raises `KeyError` or `TypeError` on anything else."""
+        return cls(
+            baseline=_row(value["baseline"]),
+            uniform=_row(value["uniform"]),
+            best=_row(value["best"]),
+            finetuned=None if value["finetuned"] is None else _row(value["finetuned"]),
+            budgets=tuple(BudgetLine(**line) for line in value["budgets"]),
+            search=SearchSummary(**value["search"]),
+            accuracy_is=value["accuracy_is"],
+            splits=dict(value["splits"]),
+        )
+
+    def rows(self) -> dict[str, ModelRow | None]:
+        """The networks by their key in `metrics.json`."""
+        return {
+            "baseline": self.baseline,
+            "uniform": self.uniform,
+            "best": self.best,
+            "finetuned": self.finetuned,
+        }
+
+
+def write_metrics(path: Path, metrics: Metrics) -> None:
+    """Writes `metrics` as JSON; raises `RunError` where the disk refuses."""
+    write_json(path, metrics.to_json())
+
+
+def read_metrics(path: Path) -> Metrics:
+    """Reads what `write_metrics` wrote; raises `RunError` where the run has none yet or the file is damaged."""
+    try:
+        return Metrics.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise RunError(f"The run has no result yet: {path} is missing. Finish it with `automl resume`.") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"The metrics of a run must be readable, but {path} is not ({error}). Write it anew with `automl resume`."
+        ) from error
+
+
+def _row_json(row: ModelRow) -> dict[str, Any]:
+    value = asdict(row) | {"accuracy_ci95": list(row.accuracy_ci95)}
+    if row.simulated is None:
+        del value["simulated"]
+    return value
+
+
+def _row(value: Mapping[str, Any]) -> ModelRow:
+    low, high = value["accuracy_ci95"]
+    return ModelRow(**{**value, "accuracy_ci95": (low, high)})

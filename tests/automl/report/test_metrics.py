@@ -1,0 +1,51 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from automl.core.errors import RunError
+from automl.report.metrics import Metrics, read_metrics, write_metrics
+
+
+def test_metrics_survive_the_way_through_their_file(tmp_path: Path, metrics: Metrics) -> None:
+    for written in (metrics, replace(metrics, finetuned=None), replace(metrics, accuracy_is="agreement")):
+        write_metrics(tmp_path / "metrics.json", written)
+        assert read_metrics(tmp_path / "metrics.json") == written
+
+
+def test_the_file_has_the_documented_layout(tmp_path: Path, metrics: Metrics) -> None:
+    write_metrics(tmp_path / "metrics.json", metrics)
+    value = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(value) == {
+        "baseline", "uniform", "best", "finetuned", "budgets", "search", "accuracy_is", "splits",
+    }  # fmt: skip
+    for name in ("baseline", "uniform", "best", "finetuned"):
+        assert set(value[name]) == {
+            "accuracy", "accuracy_ci95", "macs", "params", "size_bytes", "bops", "latency_ms",
+        }  # fmt: skip
+    assert set(value["budgets"][0]) == {"metric", "asked", "predicted", "measured", "met"}
+    assert set(value["search"]) == {"engine", "trials", "evaluations", "seconds"}
+    assert value["baseline"]["accuracy_ci95"] == [0.961, 0.988]
+    assert value["budgets"][1]["measured"] is None
+
+
+def test_only_quantized_rows_say_whether_they_are_simulated(metrics: Metrics) -> None:
+    quantized = replace(metrics, best=replace(metrics.best, simulated=True))
+    value = quantized.to_json()
+    assert value["best"]["simulated"] is True
+    assert "simulated" not in value["baseline"]
+    assert Metrics.from_json(value) == quantized
+
+
+def test_a_run_without_a_result_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no result yet"):
+        read_metrics(tmp_path / "metrics.json")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"baseline": 3}'])
+def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text(content)
+    with pytest.raises(RunError, match="must be readable"):
+        read_metrics(path)

@@ -1,0 +1,42 @@
+from dataclasses import replace
+
+from automl.report.metrics import Metrics
+from automl.report.rows import budget_table, result_table, search_line
+
+
+def test_the_final_table_has_a_column_per_network(metrics: Metrics) -> None:
+    table = result_table(metrics)
+    assert table.header == ("", "Baseline", "Uniform", "Best", "Fine-tuned")
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["Accuracy"] == ("97.8%", "90.0%", "90.0%", "96.9%")
+    assert rows["95% CI"][0] == "96.1 to 98.8"
+    assert rows["MACs"] == ("300.80M", "75.20M (25.0%)", "75.20M (25.0%)", "75.20M (25.0%)")
+    assert rows["Parameters"][:2] == ("3.50M", "1.75M (50.0%)")
+    assert rows["Size"][:2] == ("14.2 MB", "7.1 MB (50.0%)")
+    assert "Latency" not in rows
+
+
+def test_what_was_not_fine_tuned_has_no_such_column(metrics: Metrics) -> None:
+    table = result_table(replace(metrics, finetuned=None))
+    assert table.header == ("", "Baseline", "Uniform", "Best")
+    assert all(len(row) == 4 for row in table.rows)
+
+
+def test_agreement_is_called_agreement(metrics: Metrics) -> None:
+    assert result_table(replace(metrics, accuracy_is="agreement")).rows[0][0] == "Agreement"
+
+
+def test_latency_has_a_row_once_it_was_measured(metrics: Metrics) -> None:
+    measured = replace(metrics, best=replace(metrics.best, latency_ms=4.125))
+    assert result_table(measured).rows[-1] == ("Latency", "-", "-", "4.12 ms", "-")
+
+
+def test_a_budget_line_says_asked_predicted_measured_and_met(metrics: Metrics) -> None:
+    assert budget_table(metrics.budgets).rows == (
+        ("flops", "75.20M", "75.10M", "75.10M", "yes"),
+        ("size", "2.0 MB", "7.1 MB", "-", "NO"),
+    )
+
+
+def test_the_search_is_told_in_one_line(metrics: Metrics) -> None:
+    assert search_line(metrics) == "tpe: 40 trials, 38 evaluations, 61 s; accuracy on 360 test images."
