@@ -19,7 +19,7 @@ class Cost:
     params: int
     """Learned values: weights, biases, batch-norm scales and shifts."""
     size_bytes: int
-    """Bytes of parameters and buffers as stored."""
+    """Bytes of parameters and buffers, and of the structure of the exported file, which does not compress."""
     bops: int
     """Sum over layers of MACs x weight bits x activation bits."""
     latency_ms: float | None = None

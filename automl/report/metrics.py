@@ -25,7 +25,7 @@ class ModelRow:
     params: int
     """Learned values."""
     size_bytes: int
-    """Bytes of parameters and buffers as stored."""
+    """Bytes of parameters, buffers and file structure."""
     bops: int
     """Sum over layers of MACs x weight bits x activation bits."""
     latency_ms: float | None = None
