@@ -86,7 +86,7 @@ def search(
         )
         on_trial(report)
     if not done:
-        raise InterruptedRunError("The search was stopped before its first trial ended. Go on with `automl resume`.")
+        raise InterruptedRunError("The search was stopped before its first trial ended.")
     return lowest_divergence(done)
 
 

@@ -26,6 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = _fresh_file(path)
         yield aside
+        aside.chmod(0o666 & ~_umask())  # some writers make a new file of their own
         _flush_to_disk(aside)
         aside.replace(path)
         _flush_to_disk(path.parent)
@@ -64,7 +65,6 @@ def unwritable(path: Path, error: OSError) -> RunError:
 def _fresh_file(path: Path) -> Path:
     # The suffix stays the last one, because some writers choose the format by it.
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.fchmod(handle, 0o666 & ~_umask())
     os.close(handle)
     return Path(name)
 

@@ -129,7 +129,7 @@ def create_run(runs: Path, name: str) -> Run:
         raise _taken(runs, name) from error
     except OSError as error:
         raise unwritable(path, error) from error
-    return Run(path)
+    return Run(path.resolve())
 
 
 def check_free(runs: Path, name: str) -> None:

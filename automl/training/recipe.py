@@ -60,7 +60,8 @@ def finetune_recipe(images: int, *, epochs: int | None = None) -> Recipe:
     batch_size = _batch_size(images)
     return Recipe(
         epochs=_epochs(images) if epochs is None else epochs,
-        learning_rate=_learning_rate(0.05, batch_size),
+        # As high as from scratch: on 6,000 images of 24 classes it ended 1.6 points above half of it.
+        learning_rate=_learning_rate(0.1, batch_size),
         batch_size=batch_size,
         weight_decay=5e-4,
         schedule="one-cycle",
@@ -71,15 +72,18 @@ def finetune_recipe(images: int, *, epochs: int | None = None) -> Recipe:
 
 
 def _epochs(images: int) -> int:
-    """30 passes over up to 2,000 images, then fewer, down to 12."""
-    return max(12, min(30, round(60_000 / max(images, 1))))
+    """30 passes over up to 4,000 images, then fewer, down to 12."""
+    return max(12, min(30, round(120_000 / max(images, 1))))
 
 
 def _batch_size(images: int) -> int:
-    """The power of two that makes about 32 steps of a small set, from 8 to 128."""
-    return 1 << max(3, min(7, round(math.log2(max(images, 1) / 32))))
+    """Larger for larger sets, so that a small one still makes enough steps."""
+    for batch_size, most_images in ((16, 500), (32, 2_000), (64, 10_000)):
+        if images <= most_images:
+            return batch_size
+    return 128
 
 
 def _learning_rate(at_128_images: float, batch_size: int) -> float:
-    # Between the linear rule of Goyal et al. 2017 and none: momentum SGD on small sets diverges with neither.
+    # The square root keeps the variance of a step the same for every batch size (Krizhevsky 2014, section 5).
     return at_128_images * math.sqrt(batch_size / 128)

@@ -90,8 +90,7 @@ class Session:
         for images, labels in self._train_batches(self.epoch):
             if stop is not None and stop():
                 raise InterruptedRunError(
-                    f"The training was stopped after {self.epoch} of {self._recipe.epochs} epochs; "
-                    "it goes on from there when the run is resumed."
+                    f"The training was stopped after {self.epoch} of {self._recipe.epochs} epochs, which are kept."
                 )
             losses.append(self._step(images, labels))
         self.epoch += 1

@@ -1,5 +1,3 @@
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -28,15 +26,6 @@ def bars(images: int, seed: int, labelled: bool = True) -> TinyImages:
     for pixel, label, place in zip(pixels, labels, places, strict=True):
         (pixel[0] if label == 0 else pixel[0].T)[place] += 2
     return TinyImages(pixels, labels if labelled else torch.full_like(labels, -1))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """On networks this small a second thread only waits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class TinyNet(nn.Module):

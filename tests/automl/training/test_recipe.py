@@ -9,10 +9,13 @@ def test_small_sets_get_more_epochs_and_smaller_batches_than_large_ones() -> Non
     assert small.batch_size < large.batch_size
 
 
-@pytest.mark.parametrize(("images", "batch_size"), [(1, 8), (256, 8), (1_024, 32), (4_096, 128), (1_000_000, 128)])
-def test_the_batch_makes_about_32_steps_within_8_to_128(images: int, batch_size: int) -> None:
-    assert baseline_recipe(images).batch_size == batch_size
-    assert finetune_recipe(images).batch_size == batch_size
+@pytest.mark.parametrize(
+    ("images", "batch_size", "epochs"),
+    [(100, 16, 30), (1_000, 32, 30), (6_000, 64, 20), (45_000, 128, 12), (1_000_000, 128, 12)],
+)
+def test_batch_size_and_epochs_follow_the_size_of_the_set(images: int, batch_size: int, epochs: int) -> None:
+    for recipe in (baseline_recipe(images), finetune_recipe(images)):
+        assert (recipe.batch_size, recipe.epochs) == (batch_size, epochs)
 
 
 def test_the_number_of_epochs_can_be_given() -> None:

@@ -1,0 +1,203 @@
+"""After the search: fine-tune, export, verify, measure once on the test set, report."""
+
+import hashlib
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from automl.core.budget import Metric
+from automl.core.errors import NoFeasiblePolicyError
+from automl.core.policy import CompressionPolicy, dense_policy
+from automl.evaluate.evaluator import DenseNetwork
+from automl.evaluate.held import Batches
+from automl.evaluate.measure import Answers, answers, compare
+from automl.export.onnx_file import export_onnx
+from automl.export.policy_file import PolicyFile, write_policy
+from automl.export.recount import OnnxCost, recount
+from automl.export.verify import check, parity
+from automl.export.weights_file import WeightsInfo, write_weights
+from automl.pipeline.conversation import Conversation
+from automl.pipeline.searching import Found, held
+from automl.pipeline.subject import Subject
+from automl.report.html import Report, write_report
+from automl.report.metrics import BudgetLine, Metrics, ModelRow, SearchSummary, write_metrics
+from automl.report.plots import channels_svg, history_svg, tradeoff_svg, write_plots
+from automl.report.quantity import percent
+from automl.search.registry import find_engine
+from automl.store.manifest import read_manifest
+from automl.store.run import Run
+from automl.training.loop import EpochReport, train
+from automl.training.recipe import finetune_recipe
+
+_LOG = logging.getLogger(__name__)
+
+
+def finish(run: Run, subject: Subject, dense: DenseNetwork, found: Found, conversation: Conversation) -> Metrics:
+    """Makes the result in `run.best` and the report.
+
+    Raises:
+        InterruptedRunError: If the user stopped the fine-tuning; it goes on from its last epoch.
+        ExportError: If the exported file does not compute what the network computes.
+        NoFeasiblePolicyError: If the exported file breaks a budget; the files are there all the same.
+    """
+    network = finetuned(run, subject, dense, found.best, conversation)
+    metrics = _written(run, subject, dense, found, network, conversation)
+    _report(run, subject, found, metrics)
+    broken = [line for line in metrics.budgets if not line.met]
+    if broken:
+        line = broken[0]
+        raise NoFeasiblePolicyError(
+            f"Every budget must hold on the exported file, but {line.metric} is {line.measured:,.0f} there and "
+            f"{line.asked:,.0f} are allowed. Ask for a smaller {line.metric} budget, which leaves room for the file's "
+            "structure."
+        )
+    return metrics
+
+
+def finetuned(
+    run: Run, subject: Subject, dense: DenseNetwork, policy: CompressionPolicy, conversation: Conversation
+) -> nn.Module:
+    """The network of `policy`, fine-tuned with the dense one as its teacher, unless the run asked for 0 epochs."""
+    student = dense.slimmed(policy, own_memory=True)
+    recipe = finetune_recipe(len(subject.splits.train), epochs=subject.config.finetune_epochs)
+    if recipe.epochs == 0:
+        return student
+    facts = [policy.digest(), subject.fingerprint.weights, subject.fingerprint.data, asdict(recipe)]
+    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+    checkpoint = run.state / f"finetune-{key[:16]}.checkpoint"
+
+    def show(report: EpochReport) -> None:
+        conversation.progress.advance(f"loss {report.loss:.3f}, selection {percent(report.accuracy)}")
+
+    conversation.progress.phase("Fine-tune", recipe.epochs)
+    train(
+        student,
+        train_set=subject.splits.train,
+        selection_set=subject.splits.selection,
+        calibration_set=subject.splits.calibration,
+        recipe=recipe,
+        seed=subject.config.seed,
+        device=subject.device,
+        teacher=dense.model,
+        checkpoint=checkpoint,
+        on_epoch=show,
+        stop=conversation.stop,
+        fingerprint=key,
+    )
+    return student.eval()
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Files of one network, verified."""
+
+    onnx_cost: OnnxCost
+    max_abs_difference: float
+    """Largest difference of a logit between torch and ONNX Runtime."""
+
+
+def export_network(
+    folder: Path, subject: Subject, policy: CompressionPolicy, network: nn.Module, images: Batches
+) -> Exported:
+    """Writes `policy.json`, `model.safetensors` and `model.onnx` to `folder` and holds the ONNX file against torch.
+
+    Raises:
+        ExportError: If the ONNX file computes something else.
+    """
+    shape = subject.splits.input_shape
+    full = {group.name: group.channels for group in subject.traced.graph.prunable}
+    write_policy(folder / "policy.json", PolicyFile(policy, subject.config.model, shape, subject.network.classes, full))
+    write_weights(folder / "model.safetensors", network, WeightsInfo(subject.config.model, policy.digest()))
+    export_onnx(network, shape, folder / "model.onnx")
+    result = parity(network, folder / "model.onnx", (batch for batch, _ in images), threads=torch.get_num_threads())
+    check(result)
+    return Exported(recount(folder / "model.onnx"), result.max_abs_difference)
+
+
+def _written(
+    run: Run, subject: Subject, dense: DenseNetwork, found: Found, network: nn.Module, conversation: Conversation
+) -> Metrics:
+    conversation.progress.phase("Export", 2)
+    test = held(subject, subject.splits.test)
+    exported = export_network(run.best, subject, found.best, network, test)
+    conversation.progress.advance(f"ONNX Runtime agrees with torch to {exported.max_abs_difference:.1e}")
+    reference = answers(dense.model, test, dense.device)
+    tuned = subject.config.finetune_epochs != 0
+    metrics = Metrics(
+        baseline=_row(subject, dense_policy(subject.traced.graph), reference, reference),
+        uniform=_slim_row(subject, dense, found.uniform, test, reference),
+        best=_slim_row(subject, dense, found.best, test, reference),
+        finetuned=_row(subject, found.best, answers(network, test, dense.device), reference) if tuned else None,
+        budgets=budget_lines(subject, found.best, exported.onnx_cost),
+        search=SearchSummary(
+            find_engine(subject.config.engine).name, len(found.evaluations), found.evaluated, found.seconds
+        ),
+        accuracy_is="accuracy" if subject.splits.labelled else "agreement",
+        splits=_split_sizes(subject),
+    )
+    write_metrics(run.metrics, metrics)
+    conversation.progress.advance("measured on the test set")
+    return metrics
+
+
+def budget_lines(subject: Subject, policy: CompressionPolicy, exported: OnnxCost | None) -> tuple[BudgetLine, ...]:
+    """Each limit with what the cost model predicts and what the exported file has."""
+    predicted = subject.cost_model(policy)
+    lines = []
+    for limit in subject.budget.limits:
+        asked = limit.absolute(subject.dense_cost)
+        expected = limit.metric.of(predicted)
+        measured = None if exported is None else _counted(limit.metric, exported)
+        within = expected <= asked and (measured is None or measured <= asked)
+        lines.append(BudgetLine(limit.metric.value, asked, expected, measured, within))
+    return tuple(lines)
+
+
+def _counted(metric: Metric, exported: OnnxCost) -> float:
+    counts = {
+        Metric.FLOPS: exported.macs,
+        Metric.PARAMS: exported.params,
+        Metric.SIZE: exported.file_bytes,
+    }
+    return float(counts[metric])
+
+
+def _slim_row(
+    subject: Subject, dense: DenseNetwork, policy: CompressionPolicy, test: Batches, reference: Answers
+) -> ModelRow:
+    return _row(subject, policy, answers(dense.slimmed(policy), test, dense.device), reference)
+
+
+def _row(subject: Subject, policy: CompressionPolicy, given: Answers, reference: Answers) -> ModelRow:
+    measured = compare(given, reference)
+    cost = subject.cost_model(policy)
+    return ModelRow(
+        measured.accuracy, measured.accuracy_ci95, cost.macs, cost.params, cost.size_bytes, cost.bops, cost.latency_ms
+    )
+
+
+def _split_sizes(subject: Subject) -> dict[str, int]:
+    splits = subject.splits
+    return {
+        "train": len(splits.train),
+        "calibration": len(splits.calibration),
+        "search": len(splits.search),
+        "selection": len(splits.selection),
+        "test": len(splits.test),
+    }
+
+
+def _report(run: Run, subject: Subject, found: Found, metrics: Metrics) -> None:
+    uniform = next((each for each in found.evaluations if each.policy == found.uniform), found.evaluations[0])
+    plots = {
+        "history": history_svg(found.evaluations, uniform),
+        "tradeoff": tradeoff_svg(found.evaluations, uniform, subject.dense_cost, metrics.accuracy_is),
+        "channels": channels_svg(subject.traced.graph, found.best.channels),
+    }
+    write_plots(run.plots, plots)
+    write_report(run.report_html, Report(run.name, subject.config, read_manifest(run.manifest), metrics, plots))
+    _LOG.info("wrote %s", run.report_html)

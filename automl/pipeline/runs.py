@@ -1,0 +1,236 @@
+"""Whole runs: start one, go on with one, fine-tune or export what one has found."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from optuna.trial import TrialState
+from torch import nn
+
+from automl.compress.surgery import slim
+from automl.core.errors import InterruptedRunError, RunError
+from automl.core.policy import CompressionPolicy, checked_policy
+from automl.export.policy_file import read_policy
+from automl.export.weights_file import read_weights
+from automl.pipeline.baseline import describe_start, ensure_baseline
+from automl.pipeline.conversation import Conversation
+from automl.pipeline.coverage import coverage
+from automl.pipeline.finishing import budget_lines, export_network, finish
+from automl.pipeline.searching import dense_network, held, run_search
+from automl.pipeline.subject import Subject, open_subject
+from automl.report.console import show_coverage
+from automl.report.metrics import BudgetLine, Metrics
+from automl.report.quantity import share
+from automl.store.config import RunConfig, load_config, to_toml
+from automl.store.files import unwritable, write_text
+from automl.store.manifest import check_fingerprint, new_manifest, read_manifest, write_manifest
+from automl.store.run import Run, check_free, create_run, free_name, open_run
+from automl.store.study import open_study
+from automl.store.trials import completed, recall
+
+
+def start_run(
+    config: RunConfig, runs: Path, name: str | None, command: Sequence[str], conversation: Conversation
+) -> tuple[Run, Metrics]:
+    """Searches, fine-tunes and exports in a new folder.
+
+    Everything that can be refused is refused before the folder is made and before anything is trained.
+
+    Args:
+        config: What is asked.
+        runs: Folder of all runs.
+        name: Name of the new run; None makes one of model and budget.
+        command: The command line, for the manifest.
+        conversation: Shows what happens.
+
+    Raises:
+        AutoMLError: Each with its exit code; see `core.errors`.
+    """
+    if name is not None:
+        check_free(runs, name)
+    subject = open_subject(config)
+    introduce(subject, conversation)
+    run = create_run(runs, name or free_name(runs, config.model, str(subject.budget)))
+    conversation.say(f"Run: {run.name}")
+    with run.locked(), run_log(run):
+        manifest = new_manifest(subject.fingerprint, seed=config.seed, command=command, started=datetime.now())
+        write_manifest(run.manifest, manifest)
+        write_text(run.config, to_toml(config))
+        return run, _through(run, subject, runs, conversation)
+
+
+def resume_run(
+    runs: Path, name: str, trials: int | None, more: int | None, conversation: Conversation
+) -> tuple[Run, Metrics]:
+    """Goes on with a run where it was stopped or killed.
+
+    Args:
+        runs: Folder of all runs.
+        name: Name or path of the run.
+        trials: New number of trials in all; None keeps it.
+        more: Trials to add to those that are completed; None adds none.
+        conversation: Shows what happens.
+
+    Raises:
+        RunError: If there is no such run, or its model, data or budget has changed.
+        AutoMLError: As `start_run`.
+    """
+    run = open_run(runs, name)
+    with run.locked(), run_log(run):
+        config = load_config(run.config)
+        if more is not None:
+            with open_study(run.study_db) as study:
+                trials = len(completed(study)) + more
+        config = config if trials is None else replace(config, trials=trials)
+        subject = _same_subject(run, config)
+        introduce(subject, conversation)
+        write_text(run.config, to_toml(config))
+        return run, _through(run, subject, run.path.parent, conversation)
+
+
+def finetune_run(runs: Path, name: str, epochs: int | None, conversation: Conversation) -> tuple[Run, Metrics]:
+    """Fine-tunes the best policy of a finished search again and exports it.
+
+    Args:
+        runs: Folder of all runs.
+        name: Name or path of the run.
+        epochs: Epochs of the fine-tuning; None chooses them by the data.
+        conversation: Shows what happens.
+
+    Raises:
+        RunError: If the run has no completed trial.
+        AutoMLError: As `start_run`.
+    """
+    run = open_run(runs, name)
+    with run.locked(), run_log(run):
+        done = _completed_trials(run)
+        config = replace(load_config(run.config), finetune_epochs=epochs, trials=done)
+        subject = _same_subject(run, config)
+        write_text(run.config, to_toml(config))
+        return run, _through(run, subject, run.path.parent, conversation)
+
+
+def export_run(
+    runs: Path, name: str, trial: int | None, folder: Path | None, conversation: Conversation
+) -> tuple[Path, tuple[BudgetLine, ...]]:
+    """Writes the network of a run, or of one of its trials, to a folder and verifies it.
+
+    Args:
+        runs: Folder of all runs.
+        name: Name or path of the run.
+        trial: Number of a trial, exported without fine-tuning; None takes the run's result.
+        folder: Where to write; None makes `exports/` in the run.
+        conversation: Shows what happens.
+
+    Raises:
+        RunError: If the run has no result yet, or no such trial.
+    """
+    run = open_run(runs, name)
+    target = folder or run.path / "exports" / ("best" if trial is None else f"trial-{trial}")
+    if trial is None and not run.policy.is_file():
+        raise RunError(
+            f"A run must have a result to export, but {run.name!r} has none yet. Finish it: `automl resume`."
+        )
+    subject = _same_subject(run, load_config(run.config))
+    if trial is None:
+        policy, network = _result(run, subject)
+    else:
+        policy = _trial_policy(run, trial)
+        ensure_baseline(subject, run.path.parent, run.state / "baseline.safetensors", conversation)
+        network = dense_network(subject).slimmed(policy, own_memory=True)
+    exported = export_network(target, subject, policy, network, held(subject, subject.splits.selection))
+    return target, budget_lines(subject, policy, exported.onnx_cost)
+
+
+def train_baseline(config: RunConfig, runs: Path, conversation: Conversation) -> Subject:
+    """Trains the dense network alone; its weights are in the cache beside the runs, and in the subject."""
+    subject = open_subject(config)
+    conversation.say(describe_start(subject.network))
+    try:
+        ensure_baseline(subject, runs, None, conversation)
+    except InterruptedRunError as stopped:
+        raise InterruptedRunError(f"{stopped} The same command goes on from there.") from stopped
+    return subject
+
+
+def introduce(subject: Subject, conversation: Conversation) -> None:
+    """Says what was opened: weights, skipped images, coverage and the budget in absolute numbers."""
+    splits = subject.splits
+    conversation.say(describe_start(subject.network))
+    if splits.skipped:
+        conversation.say(f"{splits.skipped} corrupt image(s) were left out.")
+    show_coverage(conversation.console, coverage(subject.traced.graph, subject.cost_model, subject.space))
+    for limit in subject.budget.limits:
+        dense = limit.metric.of(subject.dense_cost)
+        unit = "B" if limit.metric.value == "size" else ""
+        conversation.say(
+            f"Budget {limit.text}: at most {share(limit.absolute(subject.dense_cost), dense, unit)} of the dense "
+            f"{limit.metric.value}."
+        )
+
+
+@contextmanager
+def run_log(run: Run) -> Iterator[None]:
+    """Sends what the libraries log to the run's `log.txt` meanwhile."""
+    try:
+        handler = logging.FileHandler(run.log, encoding="utf-8")
+    except OSError as error:
+        raise unwritable(run.log, error) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("automl")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _through(run: Run, subject: Subject, runs: Path, conversation: Conversation) -> Metrics:
+    try:
+        ensure_baseline(subject, runs, run.state / "baseline.safetensors", conversation)
+        dense = dense_network(subject)
+        found = run_search(run, subject, dense, conversation)
+        return finish(run, subject, dense, found, conversation)
+    except InterruptedRunError as stopped:
+        raise InterruptedRunError(f"{stopped} Go on with `automl resume {run.name}`.") from stopped
+
+
+def _same_subject(run: Run, config: RunConfig) -> Subject:
+    subject = open_subject(config)
+    check_fingerprint(read_manifest(run.manifest).fingerprint, subject.fingerprint)
+    return subject
+
+
+def _completed_trials(run: Run) -> int:
+    with open_study(run.study_db) as study:
+        done = len(completed(study))
+    if not done:
+        raise RunError(f"The run {run.name!r} has no completed trial. Search first: `automl resume {run.name}`.")
+    return done
+
+
+def _trial_policy(run: Run, number: int) -> CompressionPolicy:
+    with open_study(run.study_db) as study:
+        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        found = next((trial for trial in finished if trial.number == number), None)
+    if found is None:
+        raise RunError(
+            f"A trial must be completed to be exported, but {number} of {run.name!r} is not; {run.trials_csv} lists "
+            "those that are."
+        )
+    return recall(found).policy
+
+
+def _result(run: Run, subject: Subject) -> tuple[CompressionPolicy, nn.Module]:
+    policy = checked_policy(subject.traced.graph, read_policy(run.policy).policy)
+    # Only the counts matter here: the weights bring their own channels.
+    first = {group: np.arange(count) for group, count in policy.channels.items()}
+    network = slim(subject.model, subject.traced.channel_map, first, own_memory=True).eval()
+    read_weights(run.weights, network, policy_digest=policy.digest())
+    return policy, network

@@ -1,0 +1,129 @@
+"""What a run works on: data, network, graph, space and budget, checked before anything is written or trained."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from automl.compress.importance import CRITERIA
+from automl.compress.probe import trace_prunable
+from automl.core.budget import COMING, Budget
+from automl.core.cost import Cost
+from automl.core.errors import BudgetError, InputError, ModelError
+from automl.core.policy import dense_policy
+from automl.core.projection import Projection
+from automl.costs.model import AnalyticCostModel
+from automl.data.splits import Splits
+from automl.models.weights import weights_digest
+from automl.pipeline.network import Network, open_network
+from automl.search.registry import find_engine
+from automl.store.config import RunConfig
+from automl.store.manifest import Fingerprint
+from automl.tracing.channel_map import TracedModel
+from search_spaces.rules import WidthRule, default_rule
+from search_spaces.space import SearchSpace, channel_space
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Everything that a run needs but its trained baseline."""
+
+    config: RunConfig
+    network: Network
+    traced: TracedModel
+    space: SearchSpace
+    cost_model: AnalyticCostModel
+    dense_cost: Cost
+    budget: Budget
+    projection: Projection
+    fingerprint: Fingerprint
+    device: torch.device
+
+    @property
+    def splits(self) -> Splits:
+        """The data set, divided."""
+        return self.network.splits
+
+    @property
+    def model(self) -> nn.Module:
+        """The dense network; trained in place where its weights are not."""
+        return self.network.model
+
+
+def open_subject(config: RunConfig) -> Subject:
+    """Opens what `config` names and checks that the budget can be met.
+
+    Raises:
+        InputError: If any setting, file, network or budget breaks its rule; nothing has been written then.
+    """
+    budget = _checked_settings(config)
+    device = find_device(config.device)
+    network = open_network(config)
+    traced = trace_prunable(network.model, network.splits.input_shape)
+    if not traced.graph.prunable:
+        reasons = "; ".join(sorted({group.reason or "" for group in traced.graph.groups})) or "it has no layers"
+        raise ModelError(f"A model must have channels that can be removed, but {config.model!r} has none: {reasons}.")
+    multiple = config.channel_multiple
+    rule = WidthRule(default_rule(traced.graph).multiple if multiple is None else multiple, config.min_keep)
+    space = channel_space(traced.graph, rule)
+    cost_model = AnalyticCostModel(traced.graph)
+    dense_cost = cost_model(dense_policy(traced.graph))
+    projection = Projection([knob.choices for knob in space.knobs], cost_model, budget, dense_cost)
+    fingerprint = Fingerprint(
+        model=config.model,
+        weights=weights_digest(network.model),
+        data=network.splits.digest,
+        space=_space_digest(traced, space),
+        budget=str(budget),
+    )
+    network.model.to(device)
+    return Subject(config, network, traced, space, cost_model, dense_cost, budget, projection, fingerprint, device)
+
+
+def find_device(name: str) -> torch.device:
+    """The device called `auto`, `cpu` or `cuda`.
+
+    Raises:
+        InputError: If the name is unknown, or there is no such device.
+    """
+    if name not in {"auto", "cpu", "cuda"}:
+        raise InputError(f"`--device` must be auto, cpu or cuda, but got {name!r}.")
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise InputError("`--device cuda` needs a GPU that torch can use, but there is none. Use `--device cpu`.")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
+
+
+def _checked_settings(config: RunConfig) -> Budget:
+    """The cheap checks first, before any import of data or weights."""
+    budget = Budget.parse(config.budget)
+    for limit in budget.limits:
+        if limit.metric in COMING:
+            raise BudgetError(
+                f"The budget {limit.text!r} is understood, but {COMING[limit.metric]}. "
+                "Budgets on flops, params and size work now."
+            )
+    find_engine(config.engine)
+    if config.importance not in CRITERIA:
+        raise InputError(f"`--importance` must be one of {', '.join(CRITERIA)}, but got {config.importance!r}.")
+    at_least = {
+        "trials": (config.trials, 1),
+        "epochs": (config.epochs, 1),
+        "finetune-epochs": (config.finetune_epochs, 0),
+    }
+    for name, (value, least) in at_least.items():
+        if value is not None and value < least:
+            raise InputError(f"`--{name}` must be at least {least}, but got {value}.")
+    if config.time_s is not None and config.time_s <= 0:
+        raise InputError(f"`--time` must be above 0, but got {config.time_s:g} s.")
+    if config.weights not in (None, "pretrained") and not Path(config.weights or "").is_file():
+        raise InputError(f"`--weights` must name a file or be `pretrained`, but there is no file {config.weights!r}.")
+    return budget
+
+
+def _space_digest(traced: TracedModel, space: SearchSpace) -> str:
+    text = json.dumps([asdict(traced.graph), [asdict(knob) for knob in space.knobs]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
