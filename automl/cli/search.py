@@ -1,0 +1,94 @@
+"""`automl search`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from automl.cli.options import RUNS, InputSize, Json, Runs
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def search(
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the result may cost: 0.25flops, 0.3params, 0.2size (fractions of the dense model) or "
+            "150Mflops, 1.2Mparams, 2MB; join several by commas. flops are multiply-adds, counted once."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="timm:NAME, torchvision:NAME, cifar_resnet20|32|56 or pkg.mod:factory.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="digits, synthetic:clutter, imagefolder:DIR, torchvision:CIFAR10?root=DIR or pkg.mod:factory."
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="A .pth or .safetensors file, or `pretrained`. Without it a baseline is trained.")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="How to search; `automl engines` lists them.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Policies to evaluate in all.")] = None,
+    time: Annotated[str | None, typer.Option(help="Longest search, such as 90s, 30m or 2h.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new run.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of splits, training and search.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where to compute: auto, cpu or cuda.")] = None,
+    input_size: InputSize = None,
+    channel_multiple: Annotated[int | None, typer.Option(help="Kept channels are multiples of this.")] = None,
+    min_keep: Annotated[float | None, typer.Option(help="Share of every group that always stays.")] = None,
+    importance: Annotated[
+        str | None, typer.Option(help="How channels are ranked: l1, l2, taylor, bn or random.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of the baseline.")] = None,
+    finetune_epochs: Annotated[int | None, typer.Option(help="Epochs of the fine-tuning; 0 skips it.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use at most so many images.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with any of these settings.")] = None,
+    runs: Runs = RUNS,
+    json: Json = False,
+) -> None:
+    """Find the widths that keep the most accuracy under the budget, fine-tune the best network and export it."""
+    from automl.cli.outcome import show_json
+    from automl.cli.result import show_outcome
+    from automl.cli.session import conversation
+    from automl.cli.settings import resolved
+    from automl.pipeline.runs import start_run
+
+    given = {
+        "budget": tuple(budget) if budget else None,
+        "model": model,
+        "data": data,
+        "weights": weights,
+        "engine": engine,
+        "trials": trials,
+        "time_s": None if time is None else seconds(time),
+        "seed": seed,
+        "device": device,
+        "input_size": input_size,
+        "channel_multiple": channel_multiple,
+        "min_keep": min_keep,
+        "importance": importance,
+        "epochs": epochs,
+        "finetune_epochs": finetune_epochs,
+        "limit": limit,
+    }
+    settings = resolved(config, given)
+    with conversation() as talk:
+        run, metrics = start_run(settings, runs, name, sys.argv, talk)
+    show_outcome(talk.console, run, metrics)
+    if json:
+        show_json({"run": str(run.path), **metrics.to_json()})
+
+
+def seconds(text: str) -> float:
+    """Reads `90s`, `30m` or `2h`; raises `InputError` on anything else."""
+    from automl.core.errors import InputError
+
+    number, unit = text[:-1], text[-1:]
+    try:
+        return float(number) * _SECONDS[unit]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"`--time` must be a number and s, m or h, such as 30m, but got {text!r}.") from error

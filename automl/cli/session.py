@@ -1,0 +1,47 @@
+"""One job at the command line: live progress on stderr, and Ctrl-C that stops after the running step."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from automl.pipeline.conversation import Conversation
+
+
+class StopFlag:
+    """Raised by the first Ctrl-C or SIGTERM; the second one interrupts at once."""
+
+    def __init__(self) -> None:
+        """Not raised."""
+        self._raised = False
+
+    def __call__(self) -> bool:
+        """Whether the user wants to stop."""
+        return self._raised
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler."""
+        if self._raised:
+            raise KeyboardInterrupt
+        self._raised = True
+
+
+@contextmanager
+def conversation() -> Iterator["Conversation"]:
+    """Shows progress on stderr while the body runs."""
+    from rich.console import Console  # takes a tenth of a second, which `--help` does not need
+
+    from automl.pipeline.conversation import Conversation
+    from automl.report.progress import Progress
+
+    console = Console(stderr=True, highlight=False)
+    flag = StopFlag()
+    before = {number: signal.signal(number, flag.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with Progress(console) as progress:
+            yield Conversation(console, progress, flag)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,47 @@
+"""From options and a TOML file to the settings of a run."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from automl.core.errors import InputError
+from automl.store.config import RunConfig, read_settings
+
+DEFAULT_MODEL = "cifar_resnet20"
+DEFAULT_DATA = "digits"
+_FOLDER = "imagefolder:"
+
+
+def resolved(file: Path | None, given: Mapping[str, Any], *, needs_budget: bool = True) -> RunConfig:
+    """The defaults, overridden by the file, overridden by the options; paths made absolute, so that runs can move on.
+
+    Args:
+        file: TOML with any setting of `RunConfig`.
+        given: Setting -> value; None where the option was not given.
+        needs_budget: Whether a missing budget is refused.
+
+    Raises:
+        InputError: If the file cannot be read or breaks a rule, or no budget is given.
+    """
+    values: dict[str, Any] = {"model": DEFAULT_MODEL, "data": DEFAULT_DATA}
+    if file is not None:
+        try:
+            values |= read_settings(file.read_text(encoding="utf-8"), str(file))
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"`--config` must name a readable UTF-8 file, but {file} is not: {error}.") from error
+    values |= {name: value for name, value in given.items() if value is not None}
+    if not needs_budget:
+        values.setdefault("budget", ("1flops",))
+    if "budget" not in values:
+        raise InputError("A search needs a budget. Give one, such as `--budget 0.25flops`.")
+    return _with_absolute_paths(RunConfig(**values))
+
+
+def _with_absolute_paths(config: RunConfig) -> RunConfig:
+    weights, data = config.weights, config.data
+    if weights not in (None, "pretrained"):
+        weights = str(Path(str(weights)).expanduser().absolute())
+    if data.startswith(_FOLDER) and data != _FOLDER:
+        data = _FOLDER + str(Path(data.removeprefix(_FOLDER)).expanduser().absolute())
+    return replace(config, weights=weights, data=data)
