@@ -110,7 +110,7 @@ def test_stop_ends_the_search_after_the_running_trial() -> None:
 
 def test_a_search_stopped_before_its_first_trial_is_interrupted() -> None:
     study = optuna.create_study()
-    with pytest.raises(InterruptedRunError, match="automl resume"):
+    with pytest.raises(InterruptedRunError, match="before its first trial"):
         run(SeparableEvaluator(), study, stop=lambda: True)
     assert run(SeparableEvaluator(), study, trials=1).policy.channels["block0"] == 16
 
