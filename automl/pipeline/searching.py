@@ -96,8 +96,7 @@ def _run_trials(run: Run, subject: Subject, problem: Problem, study: optuna.Stud
         write_trials_csv(run.trials_csv, study, groups)
         best = report.best
         conversation.progress.advance(
-            f"divergence {report.evaluation.divergence:.4f}, best {best.divergence:.4f} "
-            f"({percent(best.accuracy)} before fine-tuning)"
+            f"KL {report.evaluation.divergence:.3f}, best {best.divergence:.3f}, not tuned {percent(best.accuracy)}"
         )
 
     conversation.progress.phase("Search", asked, len(completed(study)))

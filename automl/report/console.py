@@ -12,7 +12,7 @@ from automl.core.cost import Cost
 from automl.core.graph import ModelGraph
 from automl.report.metrics import Metrics
 from automl.report.quantity import humanise, percent, share
-from automl.report.rows import TextTable, budget_table, result_table, search_line
+from automl.report.rows import FOOTNOTE, TextTable, budget_table, result_table, search_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Coverage:
 def show_result(console: Console, metrics: Metrics) -> None:
     """Prints the final table, how it was found, and the budgets."""
     console.print(_rendered(result_table(metrics)))
+    _line(console, FOOTNOTE)
     _line(console, search_line(metrics))
     if metrics.budgets:
         console.print(_rendered(budget_table(metrics.budgets)))

@@ -4,7 +4,7 @@ _PREFIXES = ("", "k", "M", "G", "T")
 
 
 def humanise(value: float, unit: str = "") -> str:
-    """A number with a decimal prefix: `293.87M`, and with a unit `8.1 MB`.
+    """A number with a decimal prefix: `293.87M`, and with a unit `8.1 MB` or `276 kB`.
 
     Args:
         value: Count, or bytes with the unit `B`; 1 MB = 10^6 bytes.
@@ -15,6 +15,8 @@ def humanise(value: float, unit: str = "") -> str:
     # Rounded first: 999,996 is 1.00M and not 1000.00k.
     while round(abs(value) / 1000**power, digits) >= 1000 and power < len(_PREFIXES) - 1:
         power += 1
+    if unit and abs(value) >= 100 * 1000**power:
+        digits = 0
     number = f"{value / 1000**power:.{digits}f}{' ' if unit else ''}"
     return f"{number}{_PREFIXES[power]}{unit}"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from automl.report.metrics import BudgetLine, Metrics, ModelRow
 from automl.report.quantity import humanise, percent, share
 
+FOOTNOTE = "Uniform and Best are measured before fine-tuning."
 _TITLES = {"baseline": "Baseline", "uniform": "Uniform", "best": "Best", "finetuned": "Fine-tuned"}
 
 
@@ -53,9 +54,13 @@ def search_line(metrics: Metrics) -> str:
     """One sentence on the search."""
     search = metrics.search
     return (
-        f"{search.engine}: {search.trials} trials, {search.evaluations} evaluations, {search.seconds:.0f} s; "
-        f"{metrics.accuracy_is} on {metrics.splits.get('test', 0):,} test images."
+        f"{search.engine}: {_counted(search.trials, 'trial')}, {_counted(search.evaluations, 'evaluation')}, "
+        f"{search.seconds:.0f} s; {metrics.accuracy_is} on {_counted(metrics.splits.get('test', 0), 'test image')}."
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _interval(row: ModelRow) -> str:
