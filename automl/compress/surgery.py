@@ -1,6 +1,7 @@
 """Removes channels: a smaller network of the same class, which computes what the masked dense network computes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MethodType
 from typing import cast
 
@@ -27,24 +28,18 @@ def slim(model: nn.Module, channel_map: ChannelMap, kept: KeptChannels, *, own_m
         kept: Channels kept of each group.
         own_memory: Give the result its own copy of every parameter, for training.
     """
-    entries = kept_entries(channel_map, kept)
-    names = {id(tensor): name for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
-    tensors: dict[int, Tensor] = {}
-    modules: dict[int, nn.Module] = {}
-    for module in model.modules():
-        modules[id(module)] = _shell(module)
+    slices = _Slices.of(model, kept_entries(channel_map, kept))
+    modules = {id(module): _shell(module) for module in model.modules()}
     for module in model.modules():
         smaller = modules[id(module)]
         for name, child in module._modules.items():
             smaller._modules[name] = None if child is None else modules[id(child)]
         for name, parameter in module._parameters.items():
             if parameter is not None:
-                smaller._parameters[name] = cast(
-                    nn.Parameter, _sliced(parameter, names, entries, tensors, copy=own_memory)
-                )
+                smaller._parameters[name] = cast(nn.Parameter, slices.take(parameter, copy=own_memory))
         for name, buffer in module._buffers.items():
             if buffer is not None:
-                smaller._buffers[name] = _sliced(buffer, names, entries, tensors, copy=True)
+                smaller._buffers[name] = slices.take(buffer, copy=True)
         _rebind(smaller, modules)
         _resize(module, smaller)
     return modules[id(model)]
@@ -72,32 +67,38 @@ def _shell(module: nn.Module) -> nn.Module:
     return shell
 
 
-def _sliced(
-    tensor: Tensor,
-    names: Mapping[int, str],
-    entries: Mapping[tuple[str, int], NDArray[np.int64]],
-    done: dict[int, Tensor],
-    *,
-    copy: bool,
-) -> Tensor:
-    """`tensor` without the removed entries; a tensor that several modules share stays shared."""
-    if id(tensor) in done:
-        return done[id(tensor)]
-    name = names[id(tensor)]
-    values = tensor.detach()
-    for dim in range(tensor.ndim):
-        indices = entries.get((name, dim))
-        if indices is not None:
-            values = values.index_select(dim, torch.from_numpy(indices).to(values.device))
-    whole = values.shape == tensor.shape
-    if whole and not copy:
-        result = tensor
-    else:
-        values = values.clone() if whole else values.contiguous()
-        is_parameter = isinstance(tensor, nn.Parameter)
-        result = nn.Parameter(values, requires_grad=tensor.requires_grad) if is_parameter else values
-    done[id(tensor)] = result
-    return result
+@dataclass(frozen=True, slots=True)
+class _Slices:
+    """Tensors without their removed entries, each made once, so that what modules share stays shared."""
+
+    names: Mapping[int, str]
+    entries: Mapping[tuple[str, int], NDArray[np.int64]]
+    done: dict[int, Tensor]
+
+    @classmethod
+    def of(cls, model: nn.Module, entries: Mapping[tuple[str, int], NDArray[np.int64]]) -> "_Slices":
+        tensors = [*model.named_parameters(), *model.named_buffers()]
+        return cls({id(tensor): name for name, tensor in tensors}, entries, {})
+
+    def take(self, tensor: Tensor, *, copy: bool) -> Tensor:
+        """`tensor` without the removed entries; itself where none are and no copy is asked."""
+        if id(tensor) not in self.done:
+            self.done[id(tensor)] = self._taken(tensor, copy)
+        return self.done[id(tensor)]
+
+    def _taken(self, tensor: Tensor, copy: bool) -> Tensor:
+        values = tensor.detach()
+        for dim in range(tensor.ndim):
+            indices = self.entries.get((self.names[id(tensor)], dim))
+            if indices is not None:
+                values = values.index_select(dim, torch.from_numpy(indices).to(values.device))
+        if values.shape == tensor.shape:
+            if not copy:
+                return tensor
+            values = values.clone()
+        if isinstance(tensor, nn.Parameter):
+            return nn.Parameter(values, requires_grad=tensor.requires_grad)
+        return values
 
 
 def _rebind(module: nn.Module, modules: Mapping[int, nn.Module]) -> None:

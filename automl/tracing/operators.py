@@ -33,31 +33,51 @@ def _convolution(recorder: Recorder, func: Operator, args: Sequence[Any], kwargs
     images, weight, bias = args[:3]
     stride, transposed, groups = args[3], bool(args[6]), int(args[8])
     name = recorder.name_of(weight)
-    if name is None or transposed:
-        why = "is transposed" if transposed else "computes its weight in the forward pass"
-        reason = f"the convolution in {recorder.where} {why}"
-        recorder.pin(images, reason)
-        recorder.fix(out, reason)
-        return
-    inputs = recorder.channel_labels(images, 1)
-    outputs = _output_labels(recorder, name, out.shape[1])
-    filter_inputs = _connect(recorder, name, inputs, outputs, groups)
-    _bind_bias(recorder, bias, outputs)
-    recorder.set_labels(out, expanded(outputs, out.shape, 1))
+    whole = _whole_because(name, transposed)
+    if whole is not None:
+        reason = f"the convolution in {recorder.where} {whole}"
+        inputs, outputs = _kept_whole(recorder, images, 1, out, 1, reason)
+        filter_inputs: Vector | None = inputs[: inputs.size // groups]
+    else:
+        inputs = recorder.channel_labels(images, 1)
+        outputs = _output_labels(recorder, str(name), out.shape[1])
+        filter_inputs = _connect(recorder, str(name), inputs, outputs, groups)
+        _bind_bias(recorder, bias, outputs)
+        recorder.set_labels(out, expanded(outputs, out.shape, 1))
+    moved = images if transposed else out  # where the kernel is placed
     _count(
         recorder,
         Call(
-            name=name.removesuffix(".weight"),
+            name=_layer_name(recorder, name),
             weight_shape=tuple(weight.shape),
-            groups=groups,
             stride=(int(stride[0]), int(stride[-1])),
             inputs=inputs,
             outputs=outputs,
             filter_inputs=filter_inputs,
             out_size=(int(np.prod(out.shape[2:-1])), int(out.shape[-1])),
-            positions=out[0, 0].numel() * len(out) // recorder.batch,
+            positions=moved[0, 0].numel() * len(moved) // recorder.batch,
         ),
     )
+
+
+def _whole_because(name: str | None, transposed: bool = False) -> str | None:
+    if name is None:
+        return "computes its weight in the forward pass"
+    return "is transposed" if transposed else None
+
+
+def _kept_whole(
+    recorder: Recorder, value: Tensor, channel_dim: int, out: Tensor, out_dim: int, reason: str
+) -> tuple[Vector, Vector]:
+    """Pins what a layer reads and makes; it still counts."""
+    recorder.pin(value, reason)
+    recorder.fix(out, reason)
+    inputs, outputs = recorder.channel_labels(value, channel_dim), recorder.channel_labels(out, out_dim)
+    return inputs, outputs
+
+
+def _layer_name(recorder: Recorder, weight_name: str | None) -> str:
+    return recorder.path[-1] if weight_name is None else weight_name.removesuffix(".weight")
 
 
 def _connect(recorder: Recorder, name: str, inputs: Vector, outputs: Vector, groups: int) -> Vector | None:
@@ -79,22 +99,21 @@ def _linear(recorder: Recorder, func: Operator, args: Sequence[Any], kwargs: dic
     features, weight = args[:2]
     bias = args[2] if len(args) > 2 else kwargs.get("bias")
     name = recorder.name_of(weight)
-    if name is None:
-        reason = f"the linear layer in {recorder.where} computes its weight in the forward pass"
-        recorder.pin(features, reason)
-        recorder.fix(out, reason)
-        return
-    inputs = recorder.channel_labels(features, features.ndim - 1)
-    outputs = _output_labels(recorder, name, out.shape[-1])
-    recorder.book.bind((name, 1), inputs)
-    _bind_bias(recorder, bias, outputs)
-    recorder.set_labels(out, expanded(outputs, out.shape, out.ndim - 1))
+    whole = _whole_because(name)
+    if whole is not None:
+        reason = f"the linear layer in {recorder.where} {whole}"
+        inputs, outputs = _kept_whole(recorder, features, features.ndim - 1, out, out.ndim - 1, reason)
+    else:
+        inputs = recorder.channel_labels(features, features.ndim - 1)
+        outputs = _output_labels(recorder, str(name), out.shape[-1])
+        recorder.book.bind((str(name), 1), inputs)
+        _bind_bias(recorder, bias, outputs)
+        recorder.set_labels(out, expanded(outputs, out.shape, out.ndim - 1))
     _count(
         recorder,
         Call(
-            name=name.removesuffix(".weight"),
+            name=_layer_name(recorder, name),
             weight_shape=tuple(weight.shape),
-            groups=1,
             stride=(1, 1),
             inputs=inputs,
             outputs=outputs,
@@ -317,6 +336,7 @@ _HANDLERS: dict[Any, Handler] = {
     aten.native_dropout: _same,
     aten.copy_: _pointwise,
     aten.hardswish: _pointwise,
+    aten._prelu_kernel: _pointwise,
     aten._local_scalar_dense: _value,
     aten.item: _value,
     aten.nonzero: _value,

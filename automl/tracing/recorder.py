@@ -23,6 +23,7 @@ Operator = Any  # torch._ops.OpOverload, which has no public type
 Handler = Callable[["Recorder", Operator, Sequence[Any], dict[str, Any], Any], None]
 """Labels the result: (recorder, operator, arguments, keyword arguments, result)."""
 HandlerOf = Callable[[Operator], Handler | None]
+_PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm", "matmul", "_scaled_dot_product_flash_attention_for_cpu"})
 
 
 @dataclass
@@ -31,7 +32,6 @@ class Call:
 
     name: str
     weight_shape: tuple[int, ...]
-    groups: int
     stride: tuple[int, int]
     inputs: NDArray[np.int64]
     outputs: NDArray[np.int64]
@@ -47,6 +47,8 @@ class Recording:
 
     book: LabelBook = field(default_factory=LabelBook)
     calls: dict[str, Call] = field(default_factory=dict)
+    uncounted: dict[str, None] = field(default_factory=dict)
+    """Products of two activations, in words; they are not among the MACs of convolutions and linear layers."""
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves __init_subclass__ untyped
@@ -138,6 +140,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
     def _unknown(self, func: Operator, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> None:
         reads = [t for t in _tensors([*args, *kwargs.values()]) if t in self._labels or id(t) in self._names]
         operator = func.overloadpacket.__name__
+        if operator in _PRODUCTS:
+            self.recording.uncounted[f"the multiply-adds of `{operator}` in {self.where} are not counted"] = None
         if not reads:
             return  # made from constants: labelled as such where it is first read
         reason = f"`{operator}` in {self.where} mixes or reorders channels in a way that is not known"

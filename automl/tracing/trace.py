@@ -53,7 +53,7 @@ def _traced(
         layers=tuple(_layer(call, grouping, prunable) for call in recording.calls.values()),
         groups=tuple(groups.values()),
         tensors=tuple(_tensor_shapes(model, recording, grouping, prunable)),
-        unfollowed=tuple(_uncalled(model, recording)),
+        unfollowed=(*recording.uncounted, *_uncalled(model, recording)),
     )
     channel_map = ChannelMap(
         units=dimension_units(recording.book.dimensions, grouping, first_unit, FIXED),

@@ -1,10 +1,8 @@
 """The file from which a killed training goes on as if nothing had happened."""
 
-import os
+import io
 import pickle
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 
 from automl.core.errors import RunError
+from automl.store.files import write_bytes
 from automl.training.recipe import Recipe
 from automl.training.score import Score
 
@@ -82,13 +81,10 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: Identity) -> 
             "weights": checkpoint.kept.weights,
         },
     }
-    try:
-        _replace(path, content)
-    except OSError as error:
-        raise RunError(
-            f"A checkpoint must be writable, but {path} is not: {error.strerror or error}. "
-            "Free some space or choose another folder; the checkpoint before it is whole."
-        ) from error
+    # Made in memory first: torch's own writer says RuntimeError where the disk says that it is full.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
 def read_checkpoint(path: Path, identity: Identity, device: torch.device) -> Checkpoint | None:
@@ -142,16 +138,3 @@ def _refuse_another(path: Path, found: Mapping[str, Any], wanted: Mapping[str, A
 
 def _flat(identity: Mapping[str, Any]) -> dict[str, Any]:
     return {"fingerprint": identity["fingerprint"], "seed": identity["seed"], **identity["recipe"]}
-
-
-def _replace(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        finally:
-            with suppress(FileNotFoundError):
-                Path(file.name).unlink()

@@ -239,3 +239,41 @@ def test_only_the_logits_of_these_families_stay_whole(spec: str) -> None:
     graph = trace(lively(spec), (3, native_size(spec), native_size(spec))).graph
     assert [group.reason for group in graph.groups if not group.prunable] == ["class logits"]
     assert not graph.unfollowed
+
+
+class Computed(nn.Module):
+    """A normalised weight, a transposed convolution, a learned slope per channel and an attention product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = nn.Conv2d(3, 8, 1)
+        self.slope = nn.PReLU(8)
+        self.before = nn.Conv2d(8, 8, 1)
+        self.normed = nn.utils.parametrizations.weight_norm(nn.Conv2d(8, 4, 1, bias=False))
+        self.up = nn.ConvTranspose2d(4, 6, 2, stride=2, bias=False)
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(self.normed(self.before(self.slope(self.free(x)))))
+        tokens = x.flatten(2)
+        mixed = tokens @ (tokens.transpose(1, 2) @ tokens)
+        logits: Tensor = self.fc(mixed.mean(-1))
+        return logits
+
+
+def test_layers_that_stay_whole_are_counted_and_named() -> None:
+    graph = trace(Computed(), (3, 4, 4)).graph
+    reasons = {group.name: group.reason for group in graph.groups}
+    assert reasons["free"] is None
+    assert "computes its weight" in str(reasons["before"])
+    assert "is transposed" in str(reasons["up"])
+    macs = {layer.name: layer.macs({"free": 8}) for layer in graph.layers}
+    # 16 positions of 1x1; the transposed kernel is placed at each of the 16 input positions.
+    assert macs == {"free": 384, "before": 1024, "normed": 512, "up": 16 * 4 * 6 * 4, "fc": 18}
+    assert any("`bmm`" in note and "not counted" in note for note in graph.unfollowed)
+
+
+def test_a_slope_per_channel_follows_its_channel() -> None:
+    traced = trace(Computed(), (3, 4, 4))
+    slope = next(tensor for tensor in traced.graph.tensors if tensor.name == "slope.weight")
+    assert slope.extents[0].terms == (("free", 1),)

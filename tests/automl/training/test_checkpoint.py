@@ -91,10 +91,10 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(tmp_path: Path, monk
     path = tmp_path / "training.pt"
     write_checkpoint(path, checkpoint(epoch=1), IDENTITY)
 
-    def full(content: object, file: object) -> None:
+    def full(path: Path, content: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(RunError, match="No space left on device"):
         write_checkpoint(path, checkpoint(epoch=2), IDENTITY)
     read = read_checkpoint(path, IDENTITY, CPU)
