@@ -7,6 +7,16 @@ import typer
 
 RUNS = Path("runs")
 
+Model = Annotated[
+    str | None, typer.Option(help="timm:NAME, torchvision:NAME, cifar_resnet20|32|56 or pkg.mod:factory.")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(help="digits, synthetic:clutter, imagefolder:DIR, torchvision:CIFAR10?root=DIR, pkg.mod:factory."),
+]
+Limit = Annotated[int | None, typer.Option(help="Use at most so many images.")]
+Device = Annotated[str | None, typer.Option(help="Where to compute: auto, cpu or cuda.")]
+Config = Annotated[Path | None, typer.Option(help="TOML file with any of these settings.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run in the runs folder, or path of one.")]
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON to stdout; the rest goes to stderr.")]

@@ -1,12 +1,11 @@
 """`automl search`."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from automl.cli.options import RUNS, InputSize, Json, Runs
+from automl.cli.options import RUNS, Config, Data, Device, InputSize, Json, Limit, Model, Runs
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -19,15 +18,8 @@ def search(
             "150Mflops, 1.2Mparams, 2MB; join several by commas. flops are multiply-adds, counted once."
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="timm:NAME, torchvision:NAME, cifar_resnet20|32|56 or pkg.mod:factory.")
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="digits, synthetic:clutter, imagefolder:DIR, torchvision:CIFAR10?root=DIR or pkg.mod:factory."
-        ),
-    ] = None,
+    model: Model = None,
+    data: Data = None,
     weights: Annotated[
         str | None, typer.Option(help="A .pth or .safetensors file, or `pretrained`. Without it a baseline is trained.")
     ] = None,
@@ -36,7 +28,7 @@ def search(
     time: Annotated[str | None, typer.Option(help="Longest search, such as 90s, 30m or 2h.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the new run.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of splits, training and search.")] = None,
-    device: Annotated[str | None, typer.Option(help="Where to compute: auto, cpu or cuda.")] = None,
+    device: Device = None,
     input_size: InputSize = None,
     channel_multiple: Annotated[int | None, typer.Option(help="Kept channels are multiples of this.")] = None,
     min_keep: Annotated[float | None, typer.Option(help="Share of every group that always stays.")] = None,
@@ -45,8 +37,8 @@ def search(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the baseline.")] = None,
     finetune_epochs: Annotated[int | None, typer.Option(help="Epochs of the fine-tuning; 0 skips it.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Use at most so many images.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with any of these settings.")] = None,
+    limit: Limit = None,
+    config: Config = None,
     runs: Runs = RUNS,
     json: Json = False,
 ) -> None:

@@ -6,28 +6,21 @@ from typing import Annotated
 
 import typer
 
-from automl.cli.options import RUNS, Epochs, InputSize, Json, Runs
+from automl.cli.options import RUNS, Config, Data, Device, Epochs, InputSize, Json, Limit, Model, Runs
 
 
 def train(
-    model: Annotated[
-        str | None, typer.Option(help="timm:NAME, torchvision:NAME, cifar_resnet20|32|56 or pkg.mod:factory.")
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="digits, synthetic:clutter, imagefolder:DIR, torchvision:CIFAR10?root=DIR or pkg.mod:factory."
-        ),
-    ] = None,
+    model: Model = None,
+    data: Data = None,
     weights: Annotated[
         str | None, typer.Option(help="Weights to start from: a .pth or .safetensors file, or `pretrained`.")
     ] = None,
     input_size: InputSize = None,
     epochs: Epochs = None,
     seed: Annotated[int | None, typer.Option(help="Seed of splits and training.")] = None,
-    device: Annotated[str | None, typer.Option(help="Where to compute: auto, cpu or cuda.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Use at most so many images.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file with any of these settings.")] = None,
+    device: Device = None,
+    limit: Limit = None,
+    config: Config = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the weights to this .safetensors file, for `search --weights`.")
     ] = None,

@@ -1,7 +1,5 @@
 """The user's own data set: a function that returns a training set and perhaps a test set."""
 
-import pkgutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from automl.core.errors import DataError
+from automl.core.user_code import resolve
 from automl.data.augmentation import padded_crop
 from automl.data.memory_images import MemoryImages
 from automl.data.pixels import as_channels, content_digest, fitted, of_pil
@@ -68,15 +67,12 @@ def open_factory(spec: str, request: Request) -> Source:
 
 
 def _call(spec: str) -> tuple[Any, Any]:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # the user's module lies beside the command, which no installed script sees
     try:
-        returned = pkgutil.resolve_name(spec)()
+        returned = resolve(spec)()
     except Exception as error:  # importing and calling run the user's code
         raise DataError(
             f"A data factory must be importable and callable, but {spec!r} raised {type(error).__name__}: {error}. "
-            f"Modules are looked up in {here} and in the environment. {_CONTRACT}"
+            f"Modules are looked up in {Path.cwd()} and in the environment. {_CONTRACT}"
         ) from error
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise DataError(f"{spec!r} returned {type(returned).__name__} instead of a pair. {_CONTRACT}")

@@ -41,11 +41,12 @@ class ModelEvaluator:
     """Measures policies; satisfies `core.evaluation.Evaluator`."""
 
     def __init__(self, dense: DenseNetwork, cost_model: CostModel, search: Batches) -> None:
-        """Asks the dense network once for its answers on the search split."""
+        """Asks the dense network once for its answers on the search split; they must be finite."""
         self._dense = dense
         self._cost_model = cost_model
         self._search = search
         self.reference: Answers = answers(dense.model, search, dense.device)
+        compare(self.reference, self.reference)
 
     def __call__(self, policy: CompressionPolicy) -> Evaluation:
         """One evaluation; raises `SearchError` where the slimmed network's logits are not finite."""

@@ -61,8 +61,12 @@ def compare(given: Answers, reference: Answers) -> Measurement:
     Raises:
         SearchError: If a logit is not finite.
     """
-    if not bool(torch.isfinite(given.logits).all()):
-        raise SearchError("Logits must be finite, but the network returned NaN or infinity on the measured images.")
+    for who, each in (("dense", reference), ("compressed", given)):
+        if not bool(torch.isfinite(each.logits).all()):
+            raise SearchError(
+                f"Logits must be finite, but the {who} network returned NaN or infinity on the measured images. "
+                "Check its weights, and that the images are scaled as it expects."
+            )
     targets = given.labels if given.labelled else reference.logits.argmax(dim=1)
     right = int((given.logits.argmax(dim=1) == targets).sum())
     divergence = F.kl_div(

@@ -2,9 +2,7 @@
 
 import difflib
 import inspect
-import pkgutil
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from torchvision.models import get_model_builder, get_model_weights  # type: ign
 from torchvision.models import list_models as list_torchvision  # type: ignore[attr-defined]
 
 from automl.core.errors import ModelError
+from automl.core.user_code import resolve
 from automl.models.cifar_resnet import CifarResNet
 
 _CIFAR_DEPTHS: Mapping[str, int] = {"cifar_resnet20": 20, "cifar_resnet32": 32, "cifar_resnet56": 56}
@@ -157,15 +156,12 @@ def _build_by_factory(spec: str, classes: int | None) -> nn.Module:
 
 
 def _load_factory(spec: str) -> Callable[..., object]:
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # the user's module lies beside the command, which no installed script sees
     try:
-        factory = pkgutil.resolve_name(spec)
+        factory = resolve(spec)
     except Exception as error:  # importing runs the user's code
         raise ModelError(
             f"A model factory must be importable, but {spec!r} raised {type(error).__name__}: {error}. "
-            f"Modules are looked up in {here} and in the environment. {_did_you_mean(spec)}"
+            f"Modules are looked up in {Path.cwd()} and in the environment. {_did_you_mean(spec)}"
         ) from error
     if not callable(factory):
         raise ModelError(f"A model factory must be callable, but {spec!r} is a {type(factory).__name__}.")

@@ -1,0 +1,33 @@
+"""The same job on a GPU gives the same answers as on the CPU."""
+
+import numpy as np
+import pytest
+import torch
+
+from automl.compress.importance import most_important, scores
+from automl.compress.probe import trace_prunable
+from automl.compress.surgery import slim
+from automl.core.policy import CompressionPolicy
+from automl.costs.model import AnalyticCostModel
+from automl.evaluate.evaluator import DenseNetwork, ModelEvaluator
+from tests.families import lively
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_an_evaluation_on_a_gpu_agrees_with_the_cpu() -> None:
+    images = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    found = []
+    for device in (torch.device("cpu"), torch.device("cuda")):
+        model = lively("cifar_resnet20").to(device)
+        traced = trace_prunable(model, (3, 32, 32))
+        batches = [(images.to(device), torch.zeros(64, dtype=torch.int64))]
+        dense = DenseNetwork(
+            model, traced, scores(model, traced, "taylor", images=[images.to(device)]), batches, device
+        )
+        half = CompressionPolicy({group.name: group.channels // 2 for group in traced.graph.prunable})
+        assert slim(model, traced.channel_map, most_important(traced, half, dense.scores))(
+            images.to(device)
+        ).is_cuda == (device.type == "cuda")
+        found.append(ModelEvaluator(dense, AnalyticCostModel(traced.graph), batches)(half).divergence)
+    assert np.isclose(found[0], found[1], rtol=1e-2)
