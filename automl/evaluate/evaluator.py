@@ -1,4 +1,4 @@
-"""Policy in, `Evaluation` out: a slimmed network, its batch norms recalibrated, measured on the search split."""
+"""Policy in, `Evaluation` out: a slimmed and recovered network, measured on the search split."""
 
 import time
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from torch import nn
 
 from automl.compress.batch_norm import recalibrate
 from automl.compress.importance import Scores, most_important
+from automl.compress.reconstruction import Recovery
 from automl.compress.surgery import slim
 from automl.core.cost import CostModel
 from automl.core.evaluation import Evaluation
@@ -25,14 +26,17 @@ class DenseNetwork:
     traced: TracedModel
     scores: Scores
     """Importance of each channel."""
+    recovery: Recovery
+    """Least-squares weights for every layer that loses inputs."""
     calibration: Batches
     """Images that batch norms are recalibrated on; their labels are not used."""
     device: torch.device
 
     def slimmed(self, policy: CompressionPolicy, *, own_memory: bool = False) -> nn.Module:
-        """The network of `policy` with its most important channels, batch norms recalibrated, in eval mode."""
+        """The network of `policy` in eval mode: best channels, recovered weights, recalibrated batch norms."""
         kept = most_important(self.traced, policy, self.scores)
         smaller = slim(self.model, self.traced.channel_map, kept, own_memory=own_memory)
+        self.recovery.apply(smaller, kept)
         recalibrate(smaller, (images for images, _ in self.calibration))
         return smaller.eval()
 

@@ -7,6 +7,7 @@ import optuna
 from optuna.trial import TrialState
 
 from automl.compress.importance import scores
+from automl.compress.reconstruction import Recovery
 from automl.core.errors import InterruptedRunError
 from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
@@ -49,11 +50,12 @@ class Found:
 def dense_network(subject: Subject) -> DenseNetwork:
     """The trained network with its importance scores and calibration images."""
     calibration = held(subject, subject.splits.calibration)
-    images = (batch for batch, _ in calibration)
-    channel_scores = scores(
-        subject.model, subject.traced, subject.config.importance, images=images, seed=subject.config.seed
-    )
-    return DenseNetwork(subject.model.eval(), subject.traced, channel_scores, calibration, subject.device)
+    model, traced, device = subject.model.eval(), subject.traced, subject.device
+    config = subject.config
+    images = (batch.to(device) for batch, _ in calibration)
+    channel_scores = scores(model, traced, config.importance, images=images, seed=config.seed)
+    recovery = Recovery(model, traced, channel_scores, (batch.to(device) for batch, _ in calibration))
+    return DenseNetwork(model, traced, channel_scores, recovery, calibration, device)
 
 
 def held(subject: Subject, dataset: ImageDataset) -> Batches:

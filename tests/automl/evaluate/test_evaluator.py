@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from automl.compress.importance import scores
+from automl.compress.reconstruction import Recovery
 from automl.core.errors import PolicyError
 from automl.core.policy import CompressionPolicy, dense_policy
 from automl.costs.model import AnalyticCostModel
@@ -18,7 +19,9 @@ def dense() -> DenseNetwork:
     model: nn.Module = lively("cifar_resnet20")
     traced = trace(model, (3, 16, 16))
     images = torch.randn(64, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    return DenseNetwork(model, traced, scores(model, traced, "l2"), [(images, torch.zeros(64))], CPU)
+    channel_scores = scores(model, traced, "l2")
+    recovery = Recovery(model, traced, channel_scores, [images])
+    return DenseNetwork(model, traced, channel_scores, recovery, [(images, torch.zeros(64))], CPU)
 
 
 @pytest.fixture(scope="module")

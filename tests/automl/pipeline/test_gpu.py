@@ -6,6 +6,7 @@ import torch
 
 from automl.compress.importance import most_important, scores
 from automl.compress.probe import trace_prunable
+from automl.compress.reconstruction import Recovery
 from automl.compress.surgery import slim
 from automl.core.policy import CompressionPolicy
 from automl.costs.model import AnalyticCostModel
@@ -21,13 +22,13 @@ def test_an_evaluation_on_a_gpu_agrees_with_the_cpu() -> None:
     for device in (torch.device("cpu"), torch.device("cuda")):
         model = lively("cifar_resnet20").to(device)
         traced = trace_prunable(model, (3, 32, 32))
-        batches = [(images.to(device), torch.zeros(64, dtype=torch.int64))]
-        dense = DenseNetwork(
-            model, traced, scores(model, traced, "taylor", images=[images.to(device)]), batches, device
-        )
+        moved = images.to(device)
+        batches = [(moved, torch.zeros(64, dtype=torch.int64))]
+        channel_scores = scores(model, traced, "taylor", images=[moved])
+        recovery = Recovery(model, traced, channel_scores, [moved])
+        dense = DenseNetwork(model, traced, channel_scores, recovery, batches, device)
         half = CompressionPolicy({group.name: group.channels // 2 for group in traced.graph.prunable})
-        assert slim(model, traced.channel_map, most_important(traced, half, dense.scores))(
-            images.to(device)
-        ).is_cuda == (device.type == "cuda")
+        smaller = slim(model, traced.channel_map, most_important(traced, half, dense.scores))
+        assert smaller(moved).device.type == device.type
         found.append(ModelEvaluator(dense, AnalyticCostModel(traced.graph), batches)(half).divergence)
     assert np.isclose(found[0], found[1], rtol=1e-2)
