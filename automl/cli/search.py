@@ -47,7 +47,6 @@ def search(
     from automl.cli.result import show_outcome
     from automl.cli.session import conversation
     from automl.cli.settings import resolved
-    from automl.pipeline.runs import start_run
 
     given = {
         "budget": tuple(budget) if budget else None,
@@ -68,6 +67,8 @@ def search(
         "limit": limit,
     }
     settings = resolved(config, given)
+    from automl.pipeline.runs import start_run  # seconds, which a refusal of the settings does not need
+
     with conversation() as talk:
         run, metrics = start_run(settings, runs, name, sys.argv, talk)
     show_outcome(talk.console, run, metrics)

@@ -5,11 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from automl.core.budget import Budget
 from automl.core.errors import InputError
+from automl.models.reach import refuse_unreachable
 from automl.store.config import RunConfig, read_settings
 
 DEFAULT_MODEL = "cifar_resnet20"
 DEFAULT_DATA = "digits"
+PRETRAINED = "pretrained"
 _FOLDER = "imagefolder:"
 
 
@@ -22,7 +25,8 @@ def resolved(file: Path | None, given: Mapping[str, Any], *, needs_budget: bool 
         needs_budget: Whether a missing budget is refused.
 
     Raises:
-        InputError: If the file cannot be read or breaks a rule, or no budget is given.
+        InputError: If the file cannot be read or breaks a rule, no budget is given or it does not parse, or
+            pretrained weights are out of reach.
     """
     values: dict[str, Any] = {"model": DEFAULT_MODEL, "data": DEFAULT_DATA}
     if file is not None:
@@ -35,12 +39,17 @@ def resolved(file: Path | None, given: Mapping[str, Any], *, needs_budget: bool 
         values.setdefault("budget", ("1flops",))
     if "budget" not in values:
         raise InputError("A search needs a budget. Give one, such as `--budget 0.25flops`.")
-    return _with_absolute_paths(RunConfig(**values))
+    config = _with_absolute_paths(RunConfig(**values))
+    # Refused here already, because what comes next imports torch for seconds.
+    Budget.parse(config.budget)
+    if config.weights == PRETRAINED:
+        refuse_unreachable(config.model)
+    return config
 
 
 def _with_absolute_paths(config: RunConfig) -> RunConfig:
     weights, data = config.weights, config.data
-    if weights not in (None, "pretrained"):
+    if weights not in (None, PRETRAINED):
         weights = str(Path(str(weights)).expanduser().absolute())
     if data.startswith(_FOLDER) and data != _FOLDER:
         data = _FOLDER + str(Path(data.removeprefix(_FOLDER)).expanduser().absolute())

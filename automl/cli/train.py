@@ -32,11 +32,6 @@ def train(
     from automl.cli.session import conversation
     from automl.cli.settings import resolved
     from automl.core.errors import InputError
-    from automl.core.policy import dense_policy
-    from automl.export.weights_file import WeightsInfo, write_weights
-    from automl.pipeline.examining import examine_baseline
-    from automl.pipeline.runs import train_baseline
-    from automl.report.quantity import percent
 
     if out is not None and out.suffix != ".safetensors":
         raise InputError(f"`--out` must end in .safetensors, but got {out}. Write {out.with_suffix('.safetensors')}.")
@@ -51,6 +46,13 @@ def train(
         "limit": limit,
     }
     settings = resolved(config, given, needs_budget=False)
+    # Below, because these take seconds, which a refusal of the settings does not need.
+    from automl.core.policy import dense_policy
+    from automl.export.weights_file import WeightsInfo, write_weights
+    from automl.pipeline.examining import examine_baseline
+    from automl.pipeline.runs import train_baseline
+    from automl.report.quantity import percent
+
     with conversation() as talk:
         subject = train_baseline(settings, runs, talk)
         accuracy = examine_baseline(subject)

@@ -1,6 +1,3 @@
-import socket
-import threading
-import time
 from pathlib import Path
 
 import huggingface_hub
@@ -9,7 +6,7 @@ import torch
 from huggingface_hub import constants
 
 from automl.core.errors import WeightsError
-from automl.models import hub
+from automl.models import hub, reach
 
 
 @pytest.fixture
@@ -21,8 +18,8 @@ def silence(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(f"{host}:{port}")
         return False
 
-    monkeypatch.setattr(hub, "answers", answers)
-    monkeypatch.setattr(hub, "getproxies", dict)
+    monkeypatch.setattr(reach, "answers", answers)
+    monkeypatch.setattr(reach, "getproxies", dict)
     return asked
 
 
@@ -57,7 +54,7 @@ def test_a_silent_host_ends_with_the_way_out(
 
 
 def test_behind_a_proxy_the_proxy_is_asked(monkeypatch: pytest.MonkeyPatch, silence: list[str]) -> None:
-    monkeypatch.setattr(hub, "getproxies", lambda: {"https": "http://proxy.local:3128"})
+    monkeypatch.setattr(reach, "getproxies", lambda: {"https": "http://proxy.local:3128"})
     with pytest.raises(WeightsError, match=r"proxy\.local does not answer"):
         hub.hugging_face_file("timm/no-such-net", "model.safetensors")
     assert silence == ["proxy.local:3128"]
@@ -70,30 +67,11 @@ def test_the_offline_switch_of_the_hub_is_obeyed(monkeypatch: pytest.MonkeyPatch
     assert silence == []
 
 
-def test_a_listening_port_answers() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        assert hub.answers("127.0.0.1", server.getsockname()[1], seconds=1.0)
-
-
-def test_a_name_that_resolves_slowly_does_not_hold_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    released = threading.Event()
-
-    def connect(*_arguments: object, **_options: object) -> socket.socket:
-        released.wait(5)
-        raise OSError("too late")
-
-    monkeypatch.setattr(socket, "create_connection", connect)
-    begun = time.perf_counter()
-    assert not hub.answers("slow.example", 443, seconds=0.05)
-    assert time.perf_counter() - begun < 1
-    released.set()
-
-
 def test_a_download_that_breaks_off_ends_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def break_off(*_arguments: object, **_options: object) -> None:
         raise OSError("connection reset")
 
-    monkeypatch.setattr(hub, "answers", lambda *_arguments: True)
+    monkeypatch.setattr(reach, "answers", lambda *_arguments: True)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", break_off)
     with pytest.raises(WeightsError, match=r"connection reset.*--weights FILE"):

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from automl.core.errors import WeightsError
-from automl.models import hub, weights
+from automl.models import reach, weights
 from automl.models.registry import build
 from automl.models.weights import load_pretrained, load_weights, weights_digest
 
@@ -173,7 +173,7 @@ def test_the_digest_takes_any_float_type() -> None:
 def test_pretrained_without_network_is_refused_within_two_seconds(
     spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "answers", lambda *_arguments: False)
+    monkeypatch.setattr(reach, "answers", lambda *_arguments: False)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     network = build(spec)
     begun = time.perf_counter()
