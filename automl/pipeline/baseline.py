@@ -10,8 +10,7 @@ from automl.export.weights_file import WeightsInfo, read_weights, write_weights
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.network import Network
 from automl.pipeline.subject import Subject
-from automl.report.quantity import percent
-from automl.training.loop import EpochReport, train
+from automl.training.loop import train
 from automl.training.recipe import Recipe, baseline_recipe
 
 CACHE = ".cache"
@@ -89,10 +88,6 @@ def _loaded(path: Path, subject: Subject, key: str) -> bool:
 def _train(subject: Subject, checkpoint: Path, key: str, conversation: Conversation) -> None:
     recipe = _recipe(subject)
 
-    def show(report: EpochReport) -> None:
-        conversation.progress.advance(f"loss {report.loss:.3f}, selection {percent(report.accuracy)}")
-
-    conversation.progress.phase("Baseline", recipe.epochs)
     splits = subject.splits
     train(
         subject.model,
@@ -103,7 +98,7 @@ def _train(subject: Subject, checkpoint: Path, key: str, conversation: Conversat
         seed=subject.config.seed,
         device=subject.device,
         checkpoint=checkpoint,
-        on_epoch=show,
+        on_epoch=conversation.epochs("Baseline", recipe.epochs),
         stop=conversation.stop,
         fingerprint=key,
     )

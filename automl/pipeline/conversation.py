@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.text import Text
 
 from automl.report.progress import Progress
+from automl.report.quantity import percent
+from automl.training.loop import EpochReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +25,17 @@ class Conversation:
     def say(self, text: str) -> None:
         """Shows one line."""
         self.console.print(Text(text), soft_wrap=not self.console.is_terminal)
+
+    def epochs(self, name: str, total: int) -> Callable[[EpochReport], None]:
+        """Begins a phase of training; what it returns shows each epoch, wherever a resumed training goes on."""
+        self.progress.phase(name, total)
+        shown = False
+
+        def show(report: EpochReport) -> None:
+            nonlocal shown
+            if not shown and report.epoch > 1:
+                self.progress.phase(name, total, report.epoch - 1)
+            shown = True
+            self.progress.advance(f"loss {report.loss:.3f}, selection {percent(report.accuracy)}")
+
+        return show

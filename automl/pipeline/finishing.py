@@ -26,11 +26,10 @@ from automl.pipeline.subject import Subject
 from automl.report.html import Report, write_report
 from automl.report.metrics import BudgetLine, Metrics, ModelRow, SearchSummary, write_metrics
 from automl.report.plots import channels_svg, history_svg, tradeoff_svg, write_plots
-from automl.report.quantity import percent
 from automl.search.registry import find_engine
 from automl.store.manifest import read_manifest
 from automl.store.run import Run
-from automl.training.loop import EpochReport, train
+from automl.training.loop import train
 from automl.training.recipe import finetune_recipe
 
 _LOG = logging.getLogger(__name__)
@@ -70,10 +69,6 @@ def finetuned(
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     checkpoint = run.state / f"finetune-{key[:16]}.checkpoint"
 
-    def show(report: EpochReport) -> None:
-        conversation.progress.advance(f"loss {report.loss:.3f}, selection {percent(report.accuracy)}")
-
-    conversation.progress.phase("Fine-tune", recipe.epochs)
     train(
         student,
         train_set=subject.splits.train,
@@ -84,7 +79,7 @@ def finetuned(
         device=subject.device,
         teacher=dense.model,
         checkpoint=checkpoint,
-        on_epoch=show,
+        on_epoch=conversation.epochs("Fine-tune", recipe.epochs),
         stop=conversation.stop,
         fingerprint=key,
     )

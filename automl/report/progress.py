@@ -47,16 +47,20 @@ class Progress:
             self._bar.stop()
 
     def phase(self, name: str, total: int, done: int = 0) -> None:
-        """Begins a phase; the one before it is over.
+        """Begins a phase; the one before it is over, unless it has the same name: then its count is corrected.
 
         Args:
             name: What it does, such as `Search`.
             total: Steps in all.
             done: Steps that an earlier session has taken.
         """
+        same = self._name == name
         self._name, self._total, self._first, self._done = name, total, done, done
         self._started, self._last_line = self._clock(), float("-inf")
         if self._bar is None:
+            return
+        if self._task is not None and same:
+            self._bar.reset(self._task, total=total, completed=done, message="")
             return
         if self._task is not None:
             self._bar.stop_task(self._task)

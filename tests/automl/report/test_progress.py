@@ -79,3 +79,13 @@ def test_the_terminal_is_given_back_after_an_error() -> None:
     except KeyboardInterrupt:
         pass
     assert file.getvalue().rstrip().endswith("\x1b[?25h")  # shows the cursor
+
+
+def test_a_phase_that_begins_again_keeps_its_one_bar() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    with Progress(console) as progress:
+        progress.phase("Baseline", 4)
+        progress.phase("Baseline", 4, done=2)
+        progress.advance("loss 0.5")
+        assert progress._bar is not None
+        assert [(task.description, task.completed) for task in progress._bar.tasks] == [("Baseline", 3)]
