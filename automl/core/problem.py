@@ -36,7 +36,3 @@ class Problem:
         full = np.array([knob.choices[-1] for knob in self.knobs], dtype=np.float64)
         widths = self.projection(np.asarray(ratios, dtype=np.float64) * full)
         return CompressionPolicy({knob.target: int(width) for knob, width in zip(self.knobs, widths, strict=True)})
-
-    def keep_ratios(self, policy: CompressionPolicy) -> list[float]:
-        """Keep ratio of `policy` for each knob."""
-        return [policy.channels.get(k.target, k.choices[-1]) / k.choices[-1] for k in self.knobs]

@@ -164,6 +164,8 @@ def introduce(subject: Subject, conversation: Conversation) -> None:
     if splits.skipped:
         conversation.say(f"{splits.skipped} corrupt image(s) were left out.")
     show_coverage(conversation.console, coverage(subject.traced.graph, subject.cost_model, subject.space))
+    space = subject.space
+    conversation.say(f"{len(space.knobs)} channel groups, about 10^{space.log10_size:.0f} policies.")
     for limit in subject.budget.limits:
         dense = limit.metric.of(subject.dense_cost)
         unit = "B" if limit.metric.value == "size" else ""
