@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Iterable, Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from automl.report.console import rendered
+from automl.report.rows import TextTable
 
 _PIPED_WIDTH = 1000
 """Columns where there is no terminal: each row stays on one line, as grep and cut want it."""
@@ -19,12 +20,8 @@ def listing() -> Console:
 
 def show_table(console: Console, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Prints `rows` under `header`, as wide as it, all to the left."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in header:
-        table.add_column(Text(title), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))  # rich would read brackets in a name as markup
-    console.print(table)
+    table = TextTable(tuple(header), tuple(tuple(row) for row in rows))
+    console.print(rendered(table, left=tuple(range(len(header)))))
 
 
 def show_line(console: Console, text: str) -> None:

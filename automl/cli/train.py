@@ -2,11 +2,14 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from automl.cli.options import RUNS, Config, Data, Device, Epochs, InputSize, Json, Limit, Model, Runs
+
+if TYPE_CHECKING:
+    from automl.evaluate.measure import Measurement
 
 
 def train(
@@ -51,7 +54,6 @@ def train(
     from automl.export.weights_file import WeightsInfo, write_weights
     from automl.pipeline.examining import examine_baseline
     from automl.pipeline.runs import train_baseline
-    from automl.report.quantity import percent
 
     with conversation() as talk:
         subject = train_baseline(settings, runs, talk)
@@ -61,11 +63,7 @@ def train(
             write_weights(out, subject.model, info)
     measured = {"selection": accuracy.selection, "test": accuracy.test}
     for split, result in measured.items():
-        low, high = result.accuracy_ci95
-        talk.say(
-            f"{split.capitalize()}: {percent(result.accuracy)} of {result.images:,} images "
-            f"(95% interval {100 * low:.1f} to {100 * high:.1f})"
-        )
+        talk.say(_said(split, result))
     if out is not None:
         talk.say(f"Weights in {out}")
     talk.say(f"Next: {_next_command(given, config, out)}")
@@ -76,6 +74,16 @@ def train(
         }
         files = {"weights": None if out is None else str(out.absolute())}
         show_json({"model": settings.model, "data": settings.data, "seed": settings.seed, **files, **rows})
+
+
+def _said(split: str, result: "Measurement") -> str:
+    from automl.report.quantity import percent
+
+    low, high = result.accuracy_ci95
+    return (
+        f"{split.capitalize()}: {percent(result.accuracy)} of {result.images:,} images "
+        f"(95% interval {100 * low:.1f} to {100 * high:.1f})"
+    )
 
 
 def _next_command(given: dict[str, str | int | None], config: Path | None, out: Path | None) -> str:

@@ -11,10 +11,11 @@ from automl.core.graph import Extent, Layer, ModelGraph
 from automl.core.policy import CompressionPolicy, checked_policy
 
 _FLOAT_BITS = 32
-STRUCTURE_BYTES_PER_LAYER = 300
-"""What an ONNX file says of a layer beside its weights: 286 to 324 bytes over ten families, as `export` writes them.
+STRUCTURE_BYTES_PER_LAYER = 400
+"""What an ONNX file says of a layer beside its weights, about, as `export` writes it.
 
-Together with the batch-norm tensors, which the export folds away, this bounds the size of the file from above.
+Together with the batch-norm tensors, which the export folds away, this bounds the size of the file from above;
+`tests/automl/export/test_recount.py` holds the smallest policies of several families against it.
 """
 
 

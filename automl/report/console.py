@@ -31,11 +31,11 @@ class Coverage:
 
 def show_result(console: Console, metrics: Metrics) -> None:
     """Prints the final table, how it was found, and the budgets."""
-    console.print(_rendered(result_table(metrics)))
+    console.print(rendered(result_table(metrics)))
     _line(console, FOOTNOTE)
     _line(console, search_line(metrics))
     if metrics.budgets:
-        console.print(_rendered(budget_table(metrics.budgets)))
+        console.print(rendered(budget_table(metrics.budgets)))
 
 
 def show_coverage(console: Console, coverage: Coverage) -> None:
@@ -62,7 +62,7 @@ def show_cost(console: Console, dense: Cost, kept: Cost | None = None) -> None:
         ("Parameters", *(share(cost.params, dense.params) for cost in costs.values())),
         ("Size", *(share(cost.size_bytes, dense.size_bytes, "B") for cost in costs.values())),
     )
-    console.print(_rendered(TextTable(("", *costs), rows)))
+    console.print(rendered(TextTable(("", *costs), rows)))
 
 
 def show_groups(console: Console, graph: ModelGraph, kept: Mapping[str, int]) -> None:
@@ -78,7 +78,7 @@ def show_groups(console: Console, graph: ModelGraph, kept: Mapping[str, int]) ->
         for group in graph.groups
     ]
     table = TextTable(("Channel group", "Kept", "Made by", "Read by", "Stays whole because"), tuple(rows))
-    console.print(_rendered(table, left=(0, 4)))
+    console.print(rendered(table, left=(0, 4)))
 
 
 def show_layers(console: Console, graph: ModelGraph, kept: Mapping[str, int]) -> None:
@@ -96,10 +96,11 @@ def show_layers(console: Console, graph: ModelGraph, kept: Mapping[str, int]) ->
         for layer in graph.layers
     ]
     table = TextTable(("Layer", "Kind", "Channels", "Kernel", "Map", "MACs"), tuple(rows))
-    console.print(_rendered(table, left=(0, 1)))
+    console.print(rendered(table, left=(0, 1)))
 
 
-def _rendered(table: TextTable, left: tuple[int, ...] = (0,)) -> Table:
+def rendered(table: TextTable, left: tuple[int, ...] = (0,)) -> Table:
+    """The table as rich prints it; the columns in `left` are set to the left, the others to the right."""
     rendered = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, title in enumerate(table.header):
         rendered.add_column(Text(title), justify="left" if index in left else "right", overflow="fold", no_wrap=False)

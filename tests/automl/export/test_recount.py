@@ -8,10 +8,17 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 from torchvision.models import get_model  # type: ignore[attr-defined]
 
+from automl.compress.importance import most_important, scores
+from automl.compress.surgery import slim
 from automl.core.errors import InputError
+from automl.costs.model import AnalyticCostModel
 from automl.export.onnx_file import export_onnx
 from automl.export.recount import recount
+from automl.tracing.trace import trace
+from search_spaces.rules import default_rule
+from search_spaces.space import channel_space
 from tests.automl.export.conftest import OwnNet, randomise
+from tests.families import lively
 
 
 def write_graph(
@@ -134,3 +141,20 @@ def test_what_is_no_onnx_classifier_is_refused(tmp_path: Path, own_net: OwnNet) 
     for name in ("text", "empty", "torch", "missing"):
         with pytest.raises(InputError, match="ONNX file must be readable"):
             recount(tmp_path / f"{name}.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "spec", ["cifar_resnet20", "torchvision:mobilenet_v2", "timm:mobilenetv3_small_100", "timm:resnet50d"]
+)
+def test_the_predicted_size_and_macs_hold_on_the_file_of_the_smallest_policy(spec: str, tmp_path: Path) -> None:
+    model = lively(spec)
+    traced = trace(model, (3, 32, 32))
+    policy = channel_space(traced.graph, default_rule(traced.graph)).smallest
+    kept = most_important(traced, policy, scores(model, traced, "l1"))
+    export_onnx(slim(model, traced.channel_map, kept), (3, 32, 32), tmp_path / "m.onnx")
+    counted, predicted = recount(tmp_path / "m.onnx"), AnalyticCostModel(traced.graph)(policy)
+    assert counted.macs == predicted.macs
+    assert counted.params <= predicted.params
+    # The narrowest layers have the least batch norm to fold away, so here the structure weighs most.
+    assert counted.file_bytes <= predicted.size_bytes
