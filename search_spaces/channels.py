@@ -3,13 +3,15 @@
 from search_spaces.rules import WidthRule
 
 
-def channel_choices(channels: int, rule: WidthRule) -> tuple[int, ...]:
+def channel_choices(channels: int, rule: WidthRule, *, droppable: bool = False) -> tuple[int, ...]:
     """Multiples of the rule's `multiple` from its floor up, then `channels` itself.
 
     Args:
         channels: Channels of the group in the dense network.
         rule: Rounding and floor.
+        droppable: Whether all channels may go: then 0 comes first, unless the rule says that a share always stays.
     """
     floor = min(channels, max(1, rule.multiple, round(rule.least_ratio * channels)))
     first = -(-floor // rule.multiple) * rule.multiple
-    return (*range(first, channels, rule.multiple), channels)
+    none = (0,) if droppable and rule.least_ratio == 0 else ()
+    return (*none, *range(first, channels, rule.multiple), channels)

@@ -1,5 +1,7 @@
 """The masked network: the dense network with the removed channels' readings set to zero; what surgery must equal."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -26,4 +28,11 @@ def masked_weights(model: nn.Module, traced: TracedModel, kept: KeptChannels) ->
 def masked_forward(model: nn.Module, traced: TracedModel, kept: KeptChannels, images: Tensor) -> Tensor:
     """Logits of the masked network, of shape `(batch, classes)`; `model` is not changed."""
     logits: Tensor = functional_call(model, masked_weights(model, traced, kept), (images,))
+    return logits
+
+
+def silenced_forward(model: nn.Module, layers: Iterable[str], images: Tensor) -> Tensor:
+    """Logits of `model` where the named layers read nothing: what dropping the branches they end must equal."""
+    weights = {f"{name}.weight": torch.zeros_like(model.get_parameter(f"{name}.weight")) for name in layers}
+    logits: Tensor = functional_call(model, weights, (images,))
     return logits

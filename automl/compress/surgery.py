@@ -1,5 +1,6 @@
 """Removes channels: a smaller network of the same class, which computes what the masked dense network computes."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MethodType
@@ -10,14 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from automl.compress.dropped import Constant, Placeholder
 from automl.tracing.channel_map import FIXED, ChannelMap
 
 KeptChannels = Mapping[str, NDArray[np.int64]]
-"""Channel group -> channels kept, ascending; a group that is absent keeps all."""
+"""Channel group -> channels kept, ascending, none for a dropped branch; a group that is absent keeps all."""
+_STAND_INS = (Placeholder, Constant, nn.Identity)
 
 
 def slim(model: nn.Module, channel_map: ChannelMap, kept: KeptChannels, *, own_memory: bool = False) -> nn.Module:
-    """A network that holds only the kept channels.
+    """A network that holds only the kept channels; `compress.dropped` stands in for layers that keep none.
 
     No tensor that stays whole is copied unless asked: the result shares it with `model`, so that a search over many
     policies never copies the dense network. Buffers are always its own, because batch-norm recalibration writes them.
@@ -29,16 +32,17 @@ def slim(model: nn.Module, channel_map: ChannelMap, kept: KeptChannels, *, own_m
         own_memory: Give the result its own copy of every parameter, for training.
     """
     slices = _Slices.of(model, kept_entries(channel_map, kept))
-    modules = {id(module): _shell(module) for module in model.modules()}
+    modules = {id(module): _stand_in(module, slices) or _shell(module) for module in model.modules()}
     for module in model.modules():
         smaller = modules[id(module)]
         for name, child in module._modules.items():
             smaller._modules[name] = None if child is None else modules[id(child)]
+        whole = not isinstance(smaller, _STAND_INS)
         for name, parameter in module._parameters.items():
-            if parameter is not None:
+            if parameter is not None and (whole or slices.left(parameter)):
                 smaller._parameters[name] = cast(nn.Parameter, slices.take(parameter, copy=own_memory))
         for name, buffer in module._buffers.items():
-            if buffer is not None:
+            if buffer is not None and (whole or slices.left(buffer)):
                 smaller._buffers[name] = slices.take(buffer, copy=True)
         _rebind(smaller, modules)
         _resize(module, smaller)
@@ -61,10 +65,36 @@ def _shell(module: nn.Module) -> nn.Module:
     """A new module of the same class with the same attributes and hooks, and empty tables of tensors and children."""
     shell = module.__class__.__new__(module.__class__)
     shell.__dict__.update(module.__dict__)
-    shell._parameters = dict(module._parameters)
-    shell._buffers = dict(module._buffers)
-    shell._modules = dict(module._modules)
+    # Not by attribute: `nn.Module.__setattr__` takes as long as slicing a small tensor.
+    for table in ("_parameters", "_buffers", "_modules"):
+        shell.__dict__[table] = dict(module.__dict__[table])
     return shell
+
+
+def _stand_in(module: nn.Module, slices: "_Slices") -> nn.Module | None:
+    """What replaces a layer without outputs or inputs, or a norm without channels; None where the module goes on.
+
+    Of the module's tensors it keeps those that still hold values: a constant's bias, a batch norm's counter.
+    """
+    if not slices.drops:
+        return None
+    stand_in: nn.Module
+    match module:
+        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d() | nn.Linear():
+            weight = module._parameters["weight"]
+            outputs, inputs = (1, 1) if weight is None else slices.shape(weight)[:2]
+            if outputs and inputs:
+                return None
+            stride = () if isinstance(module, nn.Linear) else module.stride
+            stand_in = Constant(outputs, stride) if outputs else Placeholder(stride)
+        case nn.modules.batchnorm._BatchNorm() | nn.PReLU():
+            if all(slices.left(tensor) for tensor in (*module.parameters(), *module.buffers())):
+                return None
+            stand_in = nn.Identity()
+        case _:
+            return None
+    stand_in.training = module.training
+    return stand_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +104,24 @@ class _Slices:
     names: Mapping[int, str]
     entries: Mapping[tuple[str, int], NDArray[np.int64]]
     done: dict[int, Tensor]
+    drops: bool
+    """Whether a tensor loses everything."""
 
     @classmethod
     def of(cls, model: nn.Module, entries: Mapping[tuple[str, int], NDArray[np.int64]]) -> "_Slices":
         tensors = [*model.named_parameters(), *model.named_buffers()]
-        return cls({id(tensor): name for name, tensor in tensors}, entries, {})
+        drops = any(indices.size == 0 for indices in entries.values())
+        return cls({id(tensor): name for name, tensor in tensors}, entries, {}, drops)
+
+    def shape(self, tensor: Tensor) -> tuple[int, ...]:
+        """The shape without the removed entries."""
+        name = self.names[id(tensor)]
+        cut = (self.entries.get((name, dim)) for dim in range(tensor.ndim))
+        return tuple(size if indices is None else len(indices) for size, indices in zip(tensor.shape, cut, strict=True))
+
+    def left(self, tensor: Tensor) -> int:
+        """Values left of `tensor`."""
+        return math.prod(self.shape(tensor))
 
     def take(self, tensor: Tensor, *, copy: bool) -> Tensor:
         """`tensor` without the removed entries; itself where none are and no copy is asked."""

@@ -87,6 +87,10 @@ class ChannelGroup:
     """Layers that read them."""
     reason: str | None = None
     """Why the group stays whole; None where it can be pruned."""
+    droppable: bool = False
+    """Whether a policy may remove all channels; the network goes on without the branch."""
+    drops: tuple[str, ...] = ()
+    """Groups that only this branch reads: they keep 0 channels exactly when this one does."""
 
     @property
     def prunable(self) -> bool:

@@ -12,4 +12,4 @@ class Knob:
     """Name of the channel group."""
     kind: Literal["channels"]
     choices: tuple[int, ...]
-    """Values allowed, ascending; the last one leaves the target untouched."""
+    """Values allowed, ascending; 0 drops the target's branch, and the last one leaves the target untouched."""

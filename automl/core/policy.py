@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automl.core.errors import PolicyError
-from automl.core.graph import ModelGraph
+from automl.core.graph import ChannelGroup, ModelGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class CompressionPolicy:
     """Integers only, so that equal networks are equal policies."""
 
     channels: Mapping[str, int]
-    """Channel group -> channels kept; a group that is absent keeps all."""
+    """Channel group -> channels kept, 0 for a dropped branch; a group that is absent keeps all."""
     bits: Mapping[str, BitWidths] = field(default_factory=dict)
     """Layer -> bit-widths; a layer that is absent stays in float32."""
 
@@ -51,29 +51,56 @@ def dense_policy(graph: ModelGraph) -> CompressionPolicy:
     return CompressionPolicy({group.name: group.channels for group in graph.prunable})
 
 
+def with_dead_groups(graph: ModelGraph, channels: Mapping[str, int]) -> dict[str, int]:
+    """`channels` with 0 for every group that only dropped branches read.
+
+    Args:
+        graph: Says which groups go with which branch (`ChannelGroup.drops`).
+        channels: Channel group -> channels kept.
+    """
+    dead = [name for group in graph.groups if channels.get(group.name) == 0 for name in group.drops]
+    return {**channels, **dict.fromkeys(dead, 0)}
+
+
 def checked_policy(graph: ModelGraph, policy: CompressionPolicy) -> CompressionPolicy:
-    """Holds `policy` against `graph` and writes out the groups that it leaves whole.
+    """Holds `policy` against `graph` and writes out the groups that it leaves whole, or that go with a branch.
 
     Raises:
-        PolicyError: If a group or layer is unknown, cannot be pruned, or a count is out of range.
+        PolicyError: If a group or layer is unknown, cannot be pruned or dropped, or a count is out of range.
     """
     groups = {group.name: group for group in graph.groups}
+    branch_of = {name: group.name for group in graph.groups for name in group.drops}
     for name, kept in policy.channels.items():
         if name not in groups:
             raise PolicyError(
                 f"Every channel group of a policy must be in the model, but {name!r} is not. "
                 "List the groups with `automl describe MODEL --json`."
             )
-        group = groups[name]
-        if not 1 <= kept <= group.channels:
-            raise PolicyError(f"A policy keeps 1 to {group.channels} channels of {name!r}, but it says {kept}.")
-        if group.reason is not None and kept != group.channels:
+        _check_count(groups[name], kept, branch_of.get(name))
+    for name, branch in branch_of.items():
+        of_branch = policy.channels.get(branch, groups[branch].channels)
+        if name in policy.channels and (policy.channels[name] == 0) != (of_branch == 0):
             raise PolicyError(
-                f"{name!r} must keep all its {group.channels} channels ({group.reason}), but the policy says {kept}."
+                f"{name!r} must be 0 exactly when {branch!r} is 0, whose branch alone reads it, but the policy says "
+                f"{policy.channels[name]} and {of_branch}. Drop both, or neither."
             )
     layers = {layer.name for layer in graph.layers}
     unknown = sorted(set(policy.bits) - layers)
     if unknown:
         raise PolicyError(f"Every layer with bit-widths must be in the model, but {unknown[0]!r} is not.")
-    kept_by_group = {g.name: int(policy.channels.get(g.name, g.channels)) for g in graph.prunable}
-    return CompressionPolicy(kept_by_group, dict(policy.bits))
+    chosen = with_dead_groups(graph, policy.channels)
+    return CompressionPolicy({g.name: int(chosen.get(g.name, g.channels)) for g in graph.prunable}, dict(policy.bits))
+
+
+def _check_count(group: ChannelGroup, kept: int, branch: str | None) -> None:
+    """Refuses a count that no policy may have; `branch` is the group that this one goes with."""
+    least = 0 if group.droppable or branch is not None else 1
+    if not least <= kept <= group.channels:
+        rule = " Only the inner channels of a branch that is added to others may all go." if kept == 0 else ""
+        raise PolicyError(
+            f"A policy keeps {least} to {group.channels} channels of {group.name!r}, but it says {kept}.{rule}"
+        )
+    if group.reason is not None and kept != group.channels:
+        raise PolicyError(
+            f"{group.name!r} must keep all its {group.channels} channels ({group.reason}), but the policy says {kept}."
+        )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from automl.core.budget import METRICS, Budget
 from automl.core.cost import Cost, CostModel
 from automl.core.errors import BudgetError
+from automl.core.graph import ChannelGroup
 
 TARGET_USE = 0.98
 """A policy that uses this share of the tightest budget is left as it is."""
@@ -33,15 +34,17 @@ class Projection:
         """Checks that the budget can be met.
 
         Args:
-            choices: For each group of `graph.prunable`, the widths allowed, ascending.
+            choices: For each group of `graph.prunable`, the widths allowed, ascending; 0 where it may be dropped.
             cost_model: Prices widths.
             budget: Every limit of it holds for each result.
             dense: Cost of the uncompressed network, which relative limits refer to.
 
         Raises:
-            BudgetError: If even the smallest widths break a limit, or a limit is above the dense cost.
+            BudgetError: If even the smallest widths above 0 break a limit, or a limit is above the dense cost.
         """
-        self._choices = [np.array(widths, dtype=np.int64) for widths in choices]
+        self._droppable = np.array([widths[0] == 0 for widths in choices], dtype=bool)
+        self._goes_with = _goes_with(cost_model.graph.prunable)
+        self._choices = [np.array([width for width in widths if width > 0], dtype=np.int64) for widths in choices]
         self._cost_model = cost_model
         self._columns = [METRICS.index(limit.metric) for limit in budget.limits]
         self._allowed = np.array([limit.absolute(dense) for limit in budget.limits])
@@ -53,17 +56,20 @@ class Projection:
         """The widths nearest to `desired` that meet every budget.
 
         Widths that already meet it and use `TARGET_USE` of it come back unchanged, so projecting twice changes
-        nothing. Else all are scaled by one factor, rounded, and the rest of the budget is filled.
+        nothing. Else all are scaled by one factor, rounded, and the rest of the budget is filled. A branch is dropped
+        where 0 itself is asked for, and nowhere else: what is above 0 is never rounded to 0, and nothing dropped
+        comes back. So a proposal with dropped branches may leave more of the budget than others.
 
         Args:
             desired: Shape `(groups,)`: channels wanted, not necessarily whole, allowed or affordable.
         """
-        wanted = np.clip(np.nan_to_num(desired), 0.0, self._largest)
-        nearest = self._rounded(wanted)
+        gone = self._gone(desired)
+        wanted = np.where(gone, 0.0, np.clip(np.nan_to_num(desired), 0.0, self._largest))
+        nearest = self._rounded(wanted, gone)
         if TARGET_USE <= self.used(nearest[None])[0] <= 1.0:
             return nearest
-        scaled = wanted * self._largest_scale(wanted)
-        widths = self._fill(self._rounded(scaled), scaled)
+        scaled = wanted * self._largest_scale(wanted, gone)
+        widths = self._fill(self._rounded(scaled, gone), scaled)
         return self._exchange(widths)
 
     def used(self, widths: Widths) -> NDArray[np.float64]:
@@ -88,19 +94,24 @@ class Projection:
                     f"policy needs {least:,.0f}. The nearest reachable budget is {reachable:g}{name}."
                 )
 
-    def _rounded(self, wanted: NDArray[np.float64]) -> Widths:
-        nearest = [c[np.abs(c - want).argmin()] for c, want in zip(self._choices, wanted, strict=True)]
-        return np.array(nearest, dtype=np.int64)
+    def _gone(self, desired: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Groups that keep nothing: those whose drop is asked for, and those that only these branches read."""
+        dropped = (desired == 0) & self._droppable
+        return np.asarray(dropped | (dropped @ self._goes_with), dtype=bool)
 
-    def _largest_scale(self, wanted: NDArray[np.float64]) -> float:
+    def _rounded(self, wanted: NDArray[np.float64], gone: NDArray[np.bool_]) -> Widths:
+        nearest = [c[np.abs(c - want).argmin()] for c, want in zip(self._choices, wanted, strict=True)]
+        return np.where(gone, 0, np.array(nearest, dtype=np.int64))
+
+    def _largest_scale(self, wanted: NDArray[np.float64], gone: NDArray[np.bool_]) -> float:
         """The largest common factor whose rounded widths meet every budget (costs only grow with widths)."""
         positive = wanted[wanted > 0]
         low, high = 0.0, float((self._largest.max() / positive.min()) if positive.size else 1.0)
-        if self.used(self._rounded(wanted * high)[None])[0] <= 1.0:
+        if self.used(self._rounded(wanted * high, gone)[None])[0] <= 1.0:
             return high
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
-            if self.used(self._rounded(wanted * middle)[None])[0] <= 1.0:
+            if self.used(self._rounded(wanted * middle, gone)[None])[0] <= 1.0:
                 low = middle
             else:
                 high = middle
@@ -132,9 +143,16 @@ class Projection:
         return widths
 
     def _stepped(self, widths: Widths, *, up: bool) -> Widths:
-        """Shape `(groups, groups)`: row g is `widths` with group g one choice wider (or narrower)."""
+        """Shape `(groups, groups)`: row g is `widths` with group g one choice wider (or narrower); 0 stays 0."""
         moved = np.repeat(widths[None], len(widths), axis=0)
         for group, choices in enumerate(self._choices):
+            if widths[group] == 0:
+                continue
             index = int(np.searchsorted(choices, widths[group])) + (1 if up else -1)
             moved[group, group] = choices[min(max(index, 0), len(choices) - 1)]
         return moved
+
+
+def _goes_with(groups: Sequence[ChannelGroup]) -> NDArray[np.bool_]:
+    """Shape `(groups, groups)`: whether the group of the column keeps nothing where that of the row is dropped."""
+    return np.array([[other.name in group.drops for other in groups] for group in groups], dtype=bool)

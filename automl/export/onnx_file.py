@@ -6,8 +6,11 @@ from pathlib import Path
 
 import onnx
 import torch
+from onnxscript.rewriter import rewrite
+from onnxscript.rewriter.rules.common import expand_before_binary_op_rules
 from torch import nn
 
+from automl.compress.dropped import fold_norms
 from automl.core.errors import ExportError
 from automl.store.files import write_bytes
 
@@ -21,6 +24,7 @@ _MOST_BYTES = 1_900_000_000
 def export_onnx(model: nn.Module, input_shape: tuple[int, int, int], path: Path) -> None:
     """Writes `model` as inference runs it: eval mode, batch norm folded into the convolutions before it.
 
+    A dropped branch is one value per channel, whatever norm was behind it.
     The input `images` is `[batch, C, H, W]` and the output `logits` is `[batch, classes]`, for any batch.
     `model` itself stays as it is.
 
@@ -33,7 +37,7 @@ def export_onnx(model: nn.Module, input_shape: tuple[int, int, int], path: Path)
         ExportError: If the forward pass cannot be exported for any batch size, or the file would be too large.
         RunError: If the disk is full or the folder cannot be written.
     """
-    proto = _exported(_inference_copy(model), input_shape)
+    proto = _exported(_inference_copy(model, input_shape), input_shape)
     _strip(proto)
     size = proto.ByteSize()
     if size > _MOST_BYTES:
@@ -45,12 +49,13 @@ def export_onnx(model: nn.Module, input_shape: tuple[int, int, int], path: Path)
     write_bytes(path, proto.SerializeToString())
 
 
-def _inference_copy(model: nn.Module) -> nn.Module:
+def _inference_copy(model: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
     twin = copy.deepcopy(model).cpu().float().eval()
     for module in twin.modules():
         # The exporter takes twice as long over in-place activations, and they save nothing in the file.
         if isinstance(getattr(module, "inplace", None), bool):
             module.inplace = False  # type: ignore[assignment]
+    fold_norms(twin, torch.zeros(1, *input_shape))
     return twin
 
 
@@ -79,6 +84,8 @@ def _exported(model: nn.Module, input_shape: tuple[int, int, int]) -> onnx.Model
             "Rewrite that part of its forward pass; policy.json and model.safetensors do not need it."
         ) from error
     assert program is not None
+    # A dropped branch is one value per channel: to be added as such, not spread out over a map first.
+    rewrite(program.model, pattern_rewrite_rules=expand_before_binary_op_rules)
     return program.model_proto
 
 

@@ -20,7 +20,7 @@ class PolicyFile:
     """What `policy.json` says. What a hand-written file leaves out is None or empty."""
 
     policy: CompressionPolicy
-    """Channels kept per group, bits per layer."""
+    """Channels kept per group, 0 for a dropped branch; bits per layer."""
     model: str | None = None
     """Model spec that builds the dense network."""
     input_shape: tuple[int, int, int] | None = None
@@ -60,7 +60,7 @@ def read_policy(path: Path) -> PolicyFile:
     unknown = sorted(set(table) - {"format", "channels", *_OPTIONAL})
     if unknown:
         raise _malformed(path, f"says {unknown[0]!r}, which is unknown")
-    policy = CompressionPolicy(_counts(path, table, "channels"), _bits(path, table))
+    policy = CompressionPolicy(_counts(path, table, "channels", least=0), _bits(path, table))
     if table.get("digest") not in (None, policy.digest()):
         raise PolicyError(
             f"The digest of a policy file must be that of its channels and bits, but in {path} it is "
@@ -71,7 +71,7 @@ def read_policy(path: Path) -> PolicyFile:
         raise _malformed(path, f"has the model {model!r}, which is no text")
     if classes is not None and not _is_count(classes):
         raise _malformed(path, f"has {classes!r} classes")
-    full = _counts(path, table, "full_channels") if "full_channels" in table else {}
+    full = _counts(path, table, "full_channels", least=1) if "full_channels" in table else {}
     return PolicyFile(policy, model, _input_shape(path, table), classes, full)
 
 
@@ -87,13 +87,13 @@ def _table(path: Path) -> dict[str, Any]:
     return table
 
 
-def _counts(path: Path, table: Mapping[str, Any], name: str) -> dict[str, int]:
+def _counts(path: Path, table: Mapping[str, Any], name: str, *, least: int) -> dict[str, int]:
     counts = table.get(name)
     if not isinstance(counts, dict):
         raise _malformed(path, f"has no {name!r}" if counts is None else f"has {name!r} that is no object")
     for group, count in counts.items():
-        if not _is_count(count):
-            raise _malformed(path, f"has {count!r} for {group!r} in {name!r}, which is no count of 1 or more")
+        if not _is_count(count, least):
+            raise _malformed(path, f"has {count!r} for {group!r} in {name!r}, which is no count of {least} or more")
     return counts
 
 
@@ -117,8 +117,8 @@ def _input_shape(path: Path, table: Mapping[str, Any]) -> tuple[int, int, int] |
     return shape[0], shape[1], shape[2]
 
 
-def _is_count(value: object) -> bool:
-    return type(value) is int and value >= 1  # `isinstance` would take true for 1
+def _is_count(value: object, least: int = 1) -> bool:
+    return type(value) is int and value >= least  # `isinstance` would take true for 1
 
 
 def _malformed(path: Path, what: str) -> PolicyError:

@@ -25,9 +25,10 @@ _LEARNED: Mapping[str, tuple[int, ...]] = {
     "PRelu": (1,),
     "Add": (0, 1),
     "Mul": (0, 1),
+    "Expand": (0,),  # a dropped branch that had a bias
 }
 """Inputs of each operator that are learned where they are constants of the file."""
-_SCALING = {"Add", "Mul"}
+_SCALING = {"Add", "Mul", "Expand"}
 """Here a single value is a constant of the formula, such as the 3 and the 1/6 of a hard swish."""
 
 

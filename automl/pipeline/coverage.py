@@ -19,7 +19,7 @@ def coverage(graph: ModelGraph, cost_model: AnalyticCostModel, space: SearchSpac
     total = max(1, int(macs.sum()))
     return Coverage(
         prunable_macs_fraction=int(macs[touched].sum()) / total,
-        least_macs_fraction=cost_model(CompressionPolicy(dict(space.smallest.channels))).macs / total,
+        least_macs_fraction=cost_model(CompressionPolicy(dict(space.narrowest.channels))).macs / total,
         whole=tuple((group.name, group.reason) for group in graph.groups if group.reason is not None),
         unfollowed=graph.unfollowed,
     )

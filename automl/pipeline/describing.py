@@ -214,6 +214,8 @@ def _group_json(group: ChannelGroup, kept: Mapping[str, int]) -> dict[str, Any]:
         "channels": group.channels,
         "kept": kept[group.name],
         "prunable": group.prunable,
+        "droppable": group.droppable,
+        "drops": list(group.drops),
         "reason": group.reason,
         "producers": list(group.producers),
         "consumers": list(group.consumers),

@@ -71,13 +71,16 @@ def channels_svg(graph: ModelGraph, kept: Mapping[str, int]) -> str:
 
     Args:
         graph: Has at least one prunable group.
-        kept: Channel group -> channels kept; a group that is absent keeps all.
+        kept: Channel group -> channels kept, 0 for a dropped branch; a group that is absent keeps all.
     """
     groups = graph.prunable
     figure, axes = _figure(6.4, 1.2 + _INCHES_PER_GROUP * len(groups))
     rows = range(len(groups))
     axes.barh(rows, [g.channels for g in groups], color="none", edgecolor=_OUTLINE, label="dense")
-    axes.barh(rows, [kept.get(g.name, g.channels) for g in groups], color=_BEST, label="kept")
+    counts = [kept.get(group.name, group.channels) for group in groups]
+    axes.barh(rows, counts, color=_BEST, label="kept")
+    for row in (row for row, count in enumerate(counts) if count == 0):
+        axes.annotate("dropped", (0, row), (3, 0), textcoords="offset points", va="center", fontsize=7, color=_UNIFORM)
     # A dollar sign in a module's name is no formula.
     axes.set_yticks(rows, [group.name for group in groups], fontsize=7, parse_math=False)
     axes.set_ylim(len(groups) - 0.5, -0.5)

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from automl.core.errors import TraceError
+from automl.tracing.flow import Flow
 from automl.tracing.labels import LabelBook, along, compact, expanded
 
 Operator = Any  # torch._ops.OpOverload, which has no public type
@@ -46,6 +47,7 @@ class Recording:
     """Everything that the forward pass showed."""
 
     book: LabelBook = field(default_factory=LabelBook)
+    flow: Flow = field(default_factory=Flow)
     calls: dict[str, Call] = field(default_factory=dict)
     uncounted: dict[str, None] = field(default_factory=dict)
     """Products of two activations, in words; they are not among the MACs of convolutions and linear layers."""
@@ -131,11 +133,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch lea
             if parts is not NotImplemented:
                 return parts
         out = func(*args, **kwargs)
+        self._follow(func, args, kwargs, out)
         if handler is None:
             self._unknown(func, args, kwargs, out)
         else:
             handler(self, func, args, kwargs, out)
         return out
+
+    def _follow(self, func: Operator, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> None:
+        reads = _tensors([*args, *kwargs.values()])
+        parameters = [name for tensor in reads if (name := self.name_of(tensor)) is not None]
+        self.recording.flow.follow(func.overloadpacket.__name__, reads, parameters, _tensors(out))
 
     def _unknown(self, func: Operator, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> None:
         reads = [t for t in _tensors([*args, *kwargs.values()]) if t in self._labels or id(t) in self._names]
@@ -184,6 +192,7 @@ def record(model: nn.Module, images: Tensor, handler_of: HandlerOf) -> Recording
         with torch.inference_mode():
             batch = images.clone()  # made under inference mode, so that views keep their identity
             recorder.fix(batch, "the network's input")
+            recorder.recording.flow.start(batch)
             with recorder:
                 out = model(batch)
     except TraceError:
@@ -206,6 +215,7 @@ def record(model: nn.Module, images: Tensor, handler_of: HandlerOf) -> Recording
             f"The model must return one tensor of class logits of shape (batch, classes), but it returned {shape}. "
             "Wrap it in a module whose forward returns the logits."
         )
+    recorder.recording.flow.end(out)
     return recorder.recording
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from automl.core.graph import ChannelGroup, Extent, Layer, LayerKind, ModelGraph, TensorShape
+from automl.tracing.branches import with_branches
 from automl.tracing.channel_map import FIXED, ChannelMap, TracedModel
 from automl.tracing.groups import (
     Grouping,
@@ -48,10 +49,11 @@ def _traced(
     first_unit: dict[int, int] = {}
     for index in prunable:
         first_unit[index] = sum(grouping.channels[before] for before in first_unit)
+    layers = tuple(_layer(call, grouping, prunable) for call in recording.calls.values())
     graph = ModelGraph(
         input_shape=input_shape,
-        layers=tuple(_layer(call, grouping, prunable) for call in recording.calls.values()),
-        groups=tuple(groups.values()),
+        layers=layers,
+        groups=with_branches(groups.values(), layers, recording.flow),
         tensors=tuple(_tensor_shapes(model, recording, grouping, prunable)),
         unfollowed=(*recording.uncounted, *_uncalled(model, recording)),
     )

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from automl.core.errors import InputError
+from automl.core.policy import checked_policy
 from search_spaces.channels import channel_choices
 from search_spaces.rules import WidthRule, default_rule
 from search_spaces.space import channel_space
+from tests.branched import branched_graph
 from tests.tiny import tiny_graph
 
 
@@ -48,3 +50,25 @@ def test_narrow_networks_round_finer() -> None:
 def test_a_rule_out_of_range_is_refused(multiple: int, least_ratio: float) -> None:
     with pytest.raises(InputError):
         WidthRule(multiple, least_ratio)
+
+
+def test_a_branch_may_go_unless_a_share_of_it_must_stay() -> None:
+    assert channel_choices(16, WidthRule(8), droppable=True) == (0, 8, 16)
+    assert channel_choices(16, WidthRule(8, 0.1), droppable=True) == (8, 16)
+
+
+def test_what_goes_with_a_branch_has_no_choice_of_its_own() -> None:
+    space = channel_space(branched_graph(), WidthRule(4))
+    assert {knob.target: knob.choices for knob in space.knobs} == {"s": (4, 8, 12, 16), "a": (4, 8), "b": (0, 4, 8)}
+    assert space.smallest.channels == {"s": 4, "a": 0, "b": 0}
+    assert space.narrowest.channels == {"s": 4, "a": 4, "b": 4}
+    assert space.log10_size == pytest.approx(np.log10(4 * (2 * 2 + 1)))
+
+
+def test_samples_drop_whole_branches() -> None:
+    graph = branched_graph()
+    space = channel_space(graph, WidthRule(4))
+    generator = np.random.default_rng(0)
+    samples = [space.sample(generator) for _ in range(200)]
+    assert all(checked_policy(graph, sample) == sample for sample in samples)
+    assert len(set(samples)) == 20

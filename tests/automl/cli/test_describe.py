@@ -15,7 +15,9 @@ def test_the_json_of_a_dense_network_has_the_documented_keys(automl: Cli) -> Non
     value = json.loads(automl("describe", "cifar_resnet20", "--json").out)
     assert list(value) == KEYS
     assert value["input"] == [3, 32, 32]
-    assert list(value["groups"][0]) == ["name", "channels", "kept", "prunable", "reason", "producers", "consumers"]
+    assert list(value["groups"][0]) == [
+        "name", "channels", "kept", "prunable", "reason", "droppable", "drops", "producers", "consumers",
+    ]  # fmt: skip
     first = value["layers"][0]
     assert list(first) == ["name", "kind", "inputs", "outputs", "kernel", "stride", "out_size", "macs"]
     # A 3x3 convolution from 3 to 16 channels on a 32x32 map.

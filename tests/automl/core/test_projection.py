@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
+from automl.core.budget import Budget
 from automl.core.errors import BudgetError
+from automl.core.policy import dense_policy
+from automl.core.projection import Projection
+from automl.costs.model import AnalyticCostModel
+from tests.branched import branched_graph
 from tests.tiny import tiny_projection
 
 # Dense: 16 * 16 * 27 + 16 * 32 * 144 + 320 = 80,960 MACs.
@@ -65,3 +70,56 @@ def test_a_budget_above_the_dense_cost_is_refused() -> None:
 
 def test_the_dense_network_is_feasible_at_its_own_cost() -> None:
     assert tiny_projection("1flops")(np.array([16.0, 32.0])).tolist() == [16, 32]
+
+
+def branched_projection(budget: str) -> Projection:
+    """Of `branched_graph`, in the order s, a, b; only b may be dropped, and a goes with it."""
+    graph = branched_graph()
+    cost_model = AnalyticCostModel(graph)
+    choices = [(4, 8, 12, 16), (2, 4, 6, 8), (0, 2, 4, 6, 8)]
+    return Projection(choices, cost_model, Budget.parse(budget), cost_model(dense_policy(graph)))
+
+
+# Dense: 16 positions x (16 * 27 + 8 * 16 + 8 * 72 + 16 * 8) + 160 = 20,384 MACs; without the branch 7,072 (34.7%).
+
+
+def test_a_branch_is_dropped_where_0_is_asked_and_priced_without_what_it_alone_reads() -> None:
+    projection = branched_projection("0.9flops")
+    widths = projection(np.array([16.0, 8.0, 0.0]))
+    assert widths.tolist() == [16, 0, 0]
+    assert projection.used(widths[None])[0] == pytest.approx(7072 / (0.9 * 20384))
+
+
+def test_what_is_dropped_never_comes_back_and_the_rest_is_filled() -> None:
+    # s=12 without the branch: 16 * 12 * 27 + 120 = 5,304 of at most 6,115 MACs; s=16 is above.
+    projection = branched_projection("0.3flops")
+    for stem in (4.0, 12.0, 16.0):
+        assert projection(np.array([stem, 8.0, 0.0])).tolist() == [12, 0, 0]
+    assert projection(np.array([12.0, 0.0, 0.0])).tolist() == [12, 0, 0]
+
+
+def test_nothing_above_0_is_rounded_to_0_and_nonsense_drops_nothing() -> None:
+    projection = branched_projection("0.3flops")
+    for inner in (1e-12, 0.4, np.nan, -1.0, np.inf):
+        widths = projection(np.array([16.0, 8.0, inner]))
+        assert widths.min() >= 2
+        assert projection.used(widths[None])[0] <= 1.0
+
+
+def test_0_is_no_drop_for_a_group_that_must_stay() -> None:
+    assert branched_projection("0.3flops")(np.array([0.0, 0.0, 8.0])).min() >= 2
+
+
+def test_dropping_twice_changes_nothing() -> None:
+    projection = branched_projection("0.5flops")
+    for proposal in np.random.default_rng(4).random((50, 3)) * [16, 8, 8]:
+        proposal[2] *= proposal[0] > 8
+        once = projection(proposal)
+        assert projection.used(once[None])[0] <= 1.0
+        assert projection(once.astype(float)).tolist() == once.tolist()
+
+
+def test_a_budget_must_be_reachable_without_dropping() -> None:
+    # s=4, a=2, b=2: 16 * (4 * 27 + 8 + 36 + 8) + 40 = 2,600 MACs of 20,384.
+    with pytest.raises(BudgetError, match=r"smallest policy needs 2,600.*0\.1276flops"):
+        branched_projection("0.1flops")

@@ -1,4 +1,5 @@
 import copy
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from automl.compress.importance import most_important, scores
+from automl.compress.surgery import slim
 from automl.core.errors import ExportError
+from automl.core.policy import CompressionPolicy, checked_policy
+from automl.costs.model import AnalyticCostModel
 from automl.export.onnx_file import export_onnx
+from automl.export.recount import recount
 from automl.export.verify import check, parity
 from automl.models.registry import build
+from automl.tracing.trace import trace
 from tests.automl.export.conftest import OwnNet, randomise
+from tests.families import lively
 
 
 def operators(path: Path) -> list[str]:
@@ -75,6 +83,30 @@ def test_a_forward_pass_that_branches_on_values_is_refused_with_the_way_out(tmp_
     with pytest.raises(ExportError, match="Branching cannot be exported"):
         export_onnx(Branching(), (3, 4, 4), tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "blocks", "convolutions"),
+    [("cifar_resnet20", 9, 3), pytest.param("torchvision:mobilenet_v2", 10, 22, marks=pytest.mark.slow)],
+)
+def test_dropped_branches_leave_one_addition_each(tmp_path: Path, spec: str, blocks: int, convolutions: int) -> None:
+    model = lively(spec)
+    traced = trace(model, (3, 32, 32))
+    policy = checked_policy(
+        traced.graph, CompressionPolicy({group.name: 0 for group in traced.graph.groups if group.droppable})
+    )
+    smaller = slim(model, traced.channel_map, most_important(traced, policy, scores(model, traced, "l1"))).eval()
+    path = tmp_path / "model.onnx"
+    export_onnx(smaller, (3, 32, 32), path)
+    counts = Counter(operators(path))
+    assert (counts["Add"], counts["Conv"]) == (blocks, convolutions)
+    assert set(counts) <= {"Add", "Conv", "Relu", "Clip", "ReduceMean", "Reshape", "Gemm"}
+    result = parity(smaller, path, images(32))
+    assert result.max_abs_difference < 1e-5
+    counted, predicted = recount(path), AnalyticCostModel(traced.graph)(policy)
+    assert counted.macs == predicted.macs
+    assert counted.params <= predicted.params
+    assert counted.file_bytes <= predicted.size_bytes
 
 
 @pytest.mark.slow

@@ -42,6 +42,12 @@ def test_a_hand_written_file_needs_format_and_channels_only(tmp_path: Path) -> N
     assert read_policy(write(tmp_path)) == PolicyFile(CompressionPolicy({"stem": 8}))
 
 
+def test_a_dropped_branch_is_written_as_0(tmp_path: Path) -> None:
+    dropped = PolicyFile(CompressionPolicy({"stem": 8, "block.conv": 0}), full_channels={"stem": 16, "block.conv": 64})
+    write_policy(tmp_path / "policy.json", dropped)
+    assert read_policy(tmp_path / "policy.json") == dropped
+
+
 def test_a_digest_of_another_policy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="digest"):
         read_policy(write(tmp_path, digest="0" * 64))
@@ -53,7 +59,8 @@ def test_a_digest_of_another_policy_is_refused(tmp_path: Path) -> None:
         ({"format": "automl-policy/2"}, "has the format 'automl-policy/2'"),
         ({"channels": None}, "has no 'channels'"),
         ({"channels": [8]}, "'channels' that is no object"),
-        ({"channels": {"stem": 0}}, "has 0 for 'stem'"),
+        ({"channels": {"stem": -1}}, "has -1 for 'stem' in 'channels', which is no count of 0 or more"),
+        ({"full_channels": {"stem": 0}}, "has 0 for 'stem' in 'full_channels', which is no count of 1 or more"),
         ({"channels": {"stem": 0.5}}, "has 0.5 for 'stem'"),
         ({"channels": {"stem": True}}, "has True for 'stem'"),
         ({"full_channels": {"stem": "16"}}, "has '16' for 'stem' in 'full_channels'"),

@@ -88,6 +88,18 @@ def test_scales_are_learned_values_and_constants_of_a_formula_are_not(tmp_path: 
     assert (recount(path).macs, recount(path).params) == (0, 4)
 
 
+def test_a_learned_value_per_channel_that_is_spread_over_a_map_is_counted(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Shape", ["images"], ["size"]),
+        helper.make_node("Expand", ["bias", "size"], ["a"]),
+        helper.make_node("Expand", ["zero", "size"], ["b"]),
+        helper.make_node("Add", ["a", "b"], ["c"]),
+        helper.make_node("Flatten", ["c"], ["logits"]),
+    ]
+    path = write_graph(tmp_path / "m.onnx", nodes, {"bias": (4, 1, 1), "zero": (1,)}, (4, 8, 8))
+    assert recount(path).params == 4
+
+
 def test_running_statistics_are_not_learned_values(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("BatchNormalization", ["images", "scale", "shift", "mean", "var"], ["a"]),

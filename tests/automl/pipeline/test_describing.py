@@ -151,3 +151,15 @@ def test_the_predicted_cost_is_the_cost_models(tmp_path: Path) -> None:
     write_policy(tmp_path / "p.json", PolicyFile(policy))
     found = describe(TWO_CONVS, input_size=5, policy_file=tmp_path / "p.json")
     assert found.compressed == AnalyticCostModel(found.graph)(policy)
+
+
+def test_a_dropped_block_costs_nothing_and_says_what_it_takes_along(tmp_path: Path) -> None:
+    write_policy(tmp_path / "p.json", PolicyFile(CompressionPolicy({"layer2.1.conv1": 0})))
+    value = describe("cifar_resnet20", policy_file=tmp_path / "p.json").to_json()
+    group = next(group for group in value["groups"] if group["name"] == "layer2.1.conv1")
+    assert (group["kept"], group["droppable"], group["drops"]) == (0, True, [])
+    layers = {layer["name"]: layer for layer in value["layers"]}
+    assert (layers["layer2.1.conv1"]["macs"], layers["layer2.1.conv2"]["macs"]) == (0, 0)
+    # Two 3x3 convolutions of 32 channels on a 16x16 map, and the batch norm between them.
+    assert value["dense"]["macs"] - value["macs"] == 2 * 9 * 32 * 32 * 256
+    assert value["dense"]["params"] - value["params"] == 2 * 9 * 32 * 32 + 2 * 32

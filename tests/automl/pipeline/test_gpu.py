@@ -7,10 +7,13 @@ import torch
 from automl.compress.importance import most_important, scores
 from automl.compress.probe import trace_prunable
 from automl.compress.reconstruction import Recovery
+from automl.compress.sequential import SequentialRecovery
+from automl.compress.statistics import input_statistics
 from automl.compress.surgery import slim
 from automl.core.policy import CompressionPolicy
 from automl.costs.model import AnalyticCostModel
-from automl.evaluate.evaluator import DenseNetwork, ModelEvaluator
+from automl.evaluate.dense import DenseNetwork
+from automl.evaluate.evaluator import ModelEvaluator
 from tests.families import lively
 
 
@@ -25,10 +28,11 @@ def test_an_evaluation_on_a_gpu_agrees_with_the_cpu() -> None:
         moved = images.to(device)
         batches = [(moved, torch.zeros(64, dtype=torch.int64))]
         channel_scores = scores(model, traced, "taylor", images=[moved])
-        recovery = Recovery(model, traced, channel_scores, [moved])
-        dense = DenseNetwork(model, traced, channel_scores, recovery, batches, device)
+        recovery = Recovery(model, traced, channel_scores, input_statistics(model, traced, [moved]))
+        dense = DenseNetwork(model, traced, channel_scores, recovery, SequentialRecovery(model, traced, moved), device)
         half = CompressionPolicy({group.name: group.channels // 2 for group in traced.graph.prunable})
         smaller = slim(model, traced.channel_map, most_important(traced, half, dense.scores))
         assert smaller(moved).device.type == device.type
+        assert dense.finalist(half)(moved).device.type == device.type
         found.append(ModelEvaluator(dense, AnalyticCostModel(traced.graph), batches)(half).divergence)
     assert np.isclose(found[0], found[1], rtol=1e-2)

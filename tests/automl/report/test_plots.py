@@ -44,6 +44,11 @@ def test_every_group_has_its_bar_whatever_its_name() -> None:
     assert {"net.$a$<b>&_^{", "block1", "block7", "dense", "kept"} <= words(svg)
 
 
+def test_a_dropped_group_says_so() -> None:
+    assert "dropped" in words(channels_svg(separable_graph(), {"block1": 0}))
+    assert "dropped" not in words(channels_svg(separable_graph(), {"block1": 4}))
+
+
 def test_one_search_gives_one_picture(evaluations: list[Evaluation]) -> None:
     assert history_svg(evaluations, evaluations[0]) == history_svg(evaluations, evaluations[0])
 
