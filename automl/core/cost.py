@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from automl.core.graph import ModelGraph
 from automl.core.policy import CompressionPolicy
+from automl.core.quadratic import QuadraticForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class CostModel(Protocol):
     @property
     def graph(self) -> ModelGraph:
         """The graph whose policies this prices."""
+        ...
+
+    @property
+    def forms(self) -> tuple[QuadraticForm, ...]:
+        """The columns of `table` as functions of the widths, in the order of `budget.METRICS`."""
         ...
 
     def __call__(self, policy: CompressionPolicy) -> Cost:

@@ -1,6 +1,6 @@
 """The cost of a policy in closed form: no network is built to price one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from automl.core.cost import Cost
 from automl.core.graph import Extent, Layer, ModelGraph
 from automl.core.policy import CompressionPolicy, checked_policy
+from automl.core.quadratic import QuadraticForm
 
 _FLOAT_BITS = 32
 STRUCTURE_BYTES_PER_LAYER = 400
@@ -28,23 +29,6 @@ class Product:
     second: Extent
 
 
-class BilinearSum:
-    """`sum(scale * first(widths) * second(widths))`, for many width vectors at once."""
-
-    def __init__(self, products: Iterable[Product], groups: Sequence[str]) -> None:
-        """Compiles the summands into matrices; `groups` fixes the order of the widths."""
-        listed = list(products)
-        self._scale = np.array([product.scale for product in listed], dtype=np.float64)
-        self._first = _affine([product.first for product in listed], groups)
-        self._second = _affine([product.second for product in listed], groups)
-
-    def __call__(self, widths: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The sums, of shape `(policies,)`, for `widths` of shape `(policies, groups)`."""
-        first = widths @ self._first[1:] + self._first[0]  # [policies, summands]
-        second = widths @ self._second[1:] + self._second[0]
-        return np.asarray((first * second) @ self._scale, dtype=np.float64)
-
-
 class AnalyticCostModel:
     """MACs, parameters, bytes and BOPs of every policy of one graph; satisfies `core.cost.CostModel`.
 
@@ -52,21 +36,30 @@ class AnalyticCostModel:
     """
 
     def __init__(self, graph: ModelGraph) -> None:
-        """Compiles `graph` into four bilinear forms."""
+        """Compiles `graph` into four quadratic forms."""
         self._graph = graph
         self._groups = [group.name for group in graph.prunable]
         macs = [Product(_filter_macs(layer), layer.outputs, layer.filter_inputs) for layer in graph.layers]
         params = [_product(t.extents, 1.0) for t in graph.tensors if t.learned]
         stored = [_product(t.extents, float(t.value_bytes)) for t in graph.tensors]
-        self._macs = BilinearSum(macs, self._groups)
-        self._params = BilinearSum(params, self._groups)
         structure = Product(float(STRUCTURE_BYTES_PER_LAYER * len(graph.layers)), Extent(1), Extent(1))
-        self._size_bytes = BilinearSum([*stored, structure], self._groups)
+        macs_form = _form(macs, self._groups)
+        self._forms = (
+            macs_form,
+            _form(params, self._groups),
+            _form([*stored, structure], self._groups),
+            macs_form.scaled(float(_FLOAT_BITS * _FLOAT_BITS)),
+        )
 
     @property
     def graph(self) -> ModelGraph:
         """The graph whose policies this prices."""
         return self._graph
+
+    @property
+    def forms(self) -> tuple[QuadraticForm, ...]:
+        """MACs, parameters, bytes and BOPs as functions of the widths."""
+        return self._forms
 
     def __call__(self, policy: CompressionPolicy) -> Cost:
         """The cost of `policy`; raises `PolicyError` where it does not fit the graph."""
@@ -77,9 +70,18 @@ class AnalyticCostModel:
 
     def table(self, widths: NDArray[np.int64]) -> NDArray[np.float64]:
         """Costs of shape `(policies, 4)`: MACs, parameters, bytes, BOPs."""
-        macs = self._macs(widths)
-        columns = [macs, self._params(widths), self._size_bytes(widths), macs * _FLOAT_BITS * _FLOAT_BITS]
-        return np.stack(columns, axis=1)
+        values = widths.astype(np.float64)
+        return np.stack([form(values) for form in self._forms], axis=1)
+
+
+def _form(products: Sequence[Product], groups: Sequence[str]) -> QuadraticForm:
+    """The sum of `products`; `groups` fixes the order of the widths."""
+    scale = np.array([product.scale for product in products], dtype=np.float64)
+    first = _affine([product.first for product in products], groups)
+    second = _affine([product.second for product in products], groups)
+    crossed = (first * scale) @ second.T  # [1 + groups, 1 + groups]; row and column 0 are the fixed parts
+    pairs = np.triu(crossed) + np.triu(crossed.T, 1)
+    return QuadraticForm(float(pairs[0, 0]), pairs[0, 1:], pairs[1:, 1:])
 
 
 def _affine(extents: Sequence[Extent], groups: Sequence[str]) -> NDArray[np.float64]:
