@@ -1,6 +1,8 @@
-"""Batch-norm statistics, measured again after the network in front of them has changed."""
+"""Batch-norm statistics, corrected or measured again after the network in front of them has changed."""
 
-from collections.abc import Iterable, Iterator
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -8,6 +10,27 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from automl.core.errors import DataError
+
+_LEAST_RATIO = 0.01
+"""A variance shrinks to no less than this share; a smaller one would blow up what is mostly noise."""
+_MOST_RATIO = 10.0
+"""And grows to no more than so many times."""
+
+
+def correct(norm: _BatchNorm, shift: Tensor | None, ratio: Tensor) -> None:
+    """Adjusts running statistics in closed form to a layer in front that has been recovered.
+
+    Args:
+        norm: Gets new buffers.
+        shift: What the layer's mean outputs have lost, shape `(channels,)`; None where its bias has made up for it.
+        ratio: Variance of its outputs, relative to the dense ones, shape `(channels,)`; bounded
+            to a sane range.
+    """
+    mean, variance = norm._buffers["running_mean"], norm._buffers["running_var"]
+    if shift is not None and mean is not None:
+        norm._buffers["running_mean"] = mean - shift
+    if variance is not None:
+        norm._buffers["running_var"] = variance * ratio.clamp(_LEAST_RATIO, _MOST_RATIO)
 
 
 def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> None:
@@ -44,6 +67,58 @@ def recalibrate(model: nn.Module, images: Iterable[Tensor]) -> None:
             model(batch.to(device))
     if seen == 0:
         raise DataError("Batch norm needs a calibration batch of at least 2 images, but got none. Give more images.")
+
+
+class NormFinder:
+    """Watches a running network and finds the batch norm that normalises exactly what a layer returns."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], layers: Iterable[str]) -> None:
+        """Takes the network's modules by name, and the names of the layers in question."""
+        self._layers = {name: modules[name] for name in layers if name in modules}
+        self._norms = {
+            name: module
+            for name, module in modules.items()
+            if isinstance(module, _BatchNorm) and module.running_mean is not None
+        }
+        self._last: dict[int, tuple[str, weakref.ref[Tensor]]] = {}
+        self._readers: defaultdict[str, set[str]] = defaultdict(set)
+        self._sources: defaultdict[str, set[str]] = defaultdict(set)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watches every forward pass inside the block."""
+        hooks = [module.register_forward_hook(self._returned(name)) for name, module in self._layers.items()]
+        hooks += [module.register_forward_pre_hook(self._read(name)) for name, module in self._norms.items()]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def found(self) -> dict[str, str]:
+        """Layer -> its batch norm, where neither has any other partner."""
+        return {
+            layer: next(iter(norms))
+            for layer, norms in self._readers.items()
+            if len(norms) == 1 and self._sources[next(iter(norms))] == {layer}
+        }
+
+    def _returned(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            self._last[id(output)] = name, weakref.ref(output)
+
+        return hook
+
+    def _read(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            source, output = self._last.get(id(inputs[0]), ("", None))
+            if output is None or output() is not inputs[0]:  # an id may come back once its tensor has gone
+                self._sources[name].add("")
+                return
+            self._sources[name].add(source)
+            self._readers[source].add(name)
+
+        return hook
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which channels of a group to keep: scores per channel, from weights, batch-norm scales or gradients."""
+"""Which channels of a group to keep: scores per channel, from weights, batch-norm scales, gradients or inputs."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
@@ -9,33 +9,45 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from automl.compress.obs import elimination_scores
+from automl.compress.statistics import NetworkStatistics
 from automl.compress.surgery import KeptChannels
 from automl.core.errors import InputError
 from automl.core.policy import CompressionPolicy
 from automl.tracing.channel_map import FIXED, ChannelMap, TracedModel
 
-Criterion = Literal["l1", "l2", "taylor", "bn", "random"]
+Criterion = Literal["l1", "l2", "taylor", "bn", "obs", "random"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 Scores = Mapping[str, NDArray[np.float64]]
 """Channel group -> score of each channel; the highest are kept."""
 
 
 def scores(
-    model: nn.Module, traced: TracedModel, criterion: str, *, images: Iterable[Tensor] = (), seed: int = 0
+    model: nn.Module,
+    traced: TracedModel,
+    criterion: str,
+    *,
+    images: Iterable[Tensor] = (),
+    statistics: NetworkStatistics | None = None,
+    seed: int = 0,
 ) -> Scores:
     """Scores every channel of every prunable group.
 
     `l1`, `l2`: norm of the filters that make the channel (Li et al. 2017). `bn`: absolute batch-norm scale (Liu et al.
     2017), `l1` where a group has none. `taylor`: squared first-order change of the loss when the filter is removed
-    (Molchanov et al. 2019, eq. 8), with the model's own predictions as labels. `random`: a seeded baseline.
+    (Molchanov et al. 2019, eq. 8), with the model's own predictions as labels. `obs`: the order in which channels go
+    if each time the one goes whose readers can make up for it best (structured optimal brain surgeon; see `obs`), and
+    `l2` where no reader is described. `random`: a seeded baseline.
     Layers that share a group are scaled to the same mean, so that each has one vote.
 
     Args:
         images: Batches for `taylor`; not read otherwise.
+        statistics: Of the inputs, for `obs`; not read otherwise.
         seed: For `random`; not read otherwise.
 
     Raises:
         InputError: If the criterion is unknown.
+        ValueError: If `obs` is not given the statistics.
     """
     channel_map = traced.channel_map
     if criterion == "random":
@@ -47,11 +59,16 @@ def scores(
     if criterion == "taylor":
         return _by_group(channel_map, _taylor(model, weights, images))
     tensors = {name: tensor.detach() for name, tensor in model.named_parameters()}
-    filters = {name: _norm(tensors[name], 2 if criterion == "l2" else 1) for name in weights if name in tensors}
+    power = 2 if criterion in ("l2", "obs") else 1
+    filters = {name: _norm(tensors[name], power) for name in weights if name in tensors}
     if criterion == "bn":
         scales = {f"{name}.weight": module.weight.detach().abs() for name, module in _batch_norms(model)}
         by_scale, by_filter = _by_group(channel_map, scales), _by_group(channel_map, filters)
         return {group: values if values.any() else by_filter[group] for group, values in by_scale.items()}
+    if criterion == "obs":
+        if statistics is None:
+            raise ValueError("`obs` needs the input statistics.")
+        return _by_group(channel_map, filters) | elimination_scores(model, traced, statistics)
     return _by_group(channel_map, filters)
 
 

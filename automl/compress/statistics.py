@@ -1,15 +1,19 @@
-"""Mean and covariance of what each layer reads, from one pass over a few images."""
+"""Mean and covariance of what each layer reads, from one pass over a few images; everything else follows from them."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from automl.compress.batch_norm import NormFinder
+from automl.core.errors import SearchError
+from automl.tracing.channel_map import TracedModel
+
 MOST_ENTRIES = 2304
-"""A covariance has at most this many rows: 42 MB in float64, and a fifth of a second to factorise.
+"""A covariance has at most this many rows: 42.5 MB in float64, and a fifth of a second to factorise.
 
 A k x k convolution whose patches have more entries is described by its channels alone, as if its taps were
 interchangeable; a linear layer with more inputs is left out.
@@ -22,36 +26,63 @@ POSITIONS_PER_IMAGE = 64
 class InputStatistics:
     """Second-order statistics of one layer's inputs."""
 
-    mean: Tensor  # [entries], float64
-    covariance: Tensor  # [entries, entries], float64
+    mean: Tensor
+    """Shape `(entries,)`, float64."""
+    covariance: Tensor
+    """Shape `(entries, entries)`, float64.
+
+    For a layer with neither a bias nor a batch norm behind it this is the second moment, and the mean is zero: nothing
+    could make up for a lost mean there.
+    """
     entries_per_channel: int
     """Entries of each input channel: kernel height x width where whole patches were seen, else 1."""
+    rows: int
+    """Patches that were seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStatistics:
+    """What one pass over the calibration images says of a network."""
+
+    layers: Mapping[str, InputStatistics]
+    """Of each layer that reads removable channels and can be described."""
+    norms: Mapping[str, str]
+    """Layer -> the batch norm that reads exactly what the layer returns."""
+    notes: tuple[str, ...]
+    """Sentences about the layers that are described in part or not at all."""
 
 
 def input_statistics(
-    model: nn.Module, layers: Iterable[str], images: Iterable[Tensor], *, seed: int = 0
-) -> Mapping[str, InputStatistics]:
-    """Runs `model` in eval mode over `images` and describes what the named layers read.
+    model: nn.Module, traced: TracedModel, images: Iterable[Tensor], *, seed: int = 0
+) -> NetworkStatistics:
+    """Runs `model` once in eval mode over `images` and describes what its layers read.
+
+    Described are convolutions with one group and linear layers that read removable channels, each by the rows that
+    it multiplies with its weights.
 
     Args:
         model: Comes back unchanged.
-        layers: Paths of `nn.Conv2d` with one group and `nn.Linear` modules; others are left out.
-        images: Batches on the model's device.
+        traced: What tracing knows of it.
+        images: Batches on the model's device; 128 images are enough for most layers.
         seed: Chooses the positions.
+
+    Raises:
+        SearchError: If a layer reads values that are not finite.
     """
-    sums: dict[str, _Sums] = {}
     modules = dict(model.named_modules())
+    readers = [layer.name for layer in traced.graph.layers if (f"{layer.name}.weight", 1) in traced.channel_map.units]
     generator = torch.Generator().manual_seed(seed)
-    hooks = []
-    for name in layers:
-        module = modules.get(name)
-        if isinstance(module, nn.Conv2d | nn.Linear) and _describable(module):
-            sums[name] = _Sums(module, generator)
-            hooks.append(module.register_forward_pre_hook(sums[name].see))
+    sums = {
+        name: _Sums(module, generator)
+        for name in readers
+        if isinstance(module := modules.get(name), nn.Conv2d | nn.Linear) and _describable(module)
+    }
+    finder = NormFinder(modules, readers)
+    hooks = [modules[name].register_forward_pre_hook(each.see) for name, each in sums.items()]
     flags = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), finder.watching():
             for batch in images:
                 model(batch)
     finally:
@@ -59,13 +90,73 @@ def input_statistics(
             hook.remove()
         for module, flag in flags.items():
             module.training = flag
-    return {name: each.statistics() for name, each in sums.items() if each.rows}
+    norms = finder.found()
+    layers = {
+        name: each.statistics(centred=name in norms or modules[name].bias is not None)
+        for name, each in sums.items()
+        if each.rows
+    }
+    for name, each in layers.items():
+        if not bool(torch.isfinite(each.covariance).all()):
+            raise SearchError(
+                f"Activations must be finite, but {name!r} of the dense network reads NaN or infinity on the "
+                "calibration images. Check its weights, and that the images are scaled as it expects."
+            )
+    return NetworkStatistics(layers, norms, tuple(_notes(modules, readers, layers)))
+
+
+def as_matrix(weight: Tensor, entries_per_channel: int) -> Tensor:
+    """A layer's weight as `(rows, entries)`, float64 on the CPU.
+
+    Outputs are rows; where the taps are not among the entries, each output has a row per tap.
+    """
+    values = weight.detach().cpu().double()
+    if entries_per_channel > 1 or values.ndim == 2:
+        return values.flatten(1)
+    return values.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def as_weight(matrix: Tensor, entries_per_channel: int, kernel: Sequence[int]) -> Tensor:
+    """The way back, for a layer with that kernel, `()` for a linear one; there may be fewer channels."""
+    if entries_per_channel > 1 or not kernel:
+        return matrix.reshape(len(matrix), matrix.shape[1] // entries_per_channel, *kernel)
+    outputs = len(matrix) // math.prod(kernel)
+    return matrix.reshape(outputs, *kernel, matrix.shape[1]).permute(0, 3, 1, 2)
+
+
+def named(layers: Sequence[str]) -> str:
+    """A few layers by name, many by the first three and a number."""
+    if len(layers) <= 4:
+        return ", ".join(layers)
+    return f"{', '.join(layers[:3])} and {len(layers) - 3} more"
+
+
+def _notes(
+    modules: Mapping[str, nn.Module], readers: Sequence[str], layers: Mapping[str, InputStatistics]
+) -> Iterable[str]:
+    bound = f"{MOST_ENTRIES**2 * 8 / 1e6:.1f} MB"
+    in_part = [name for name, each in layers.items() if each.entries_per_channel < _taps(modules[name])]
+    if in_part:
+        yield (
+            f"Described by their channels alone, because the covariance of whole patches would pass {bound} a layer: "
+            f"{named(in_part)}."
+        )
+    left_out = [name for name in readers if name not in layers]
+    if left_out:
+        yield (
+            f"Not recovered, because a layer is grouped, unusually padded, never run as a module, or its covariance "
+            f"would pass {bound}: {named(left_out)}."
+        )
 
 
 def _describable(module: nn.Conv2d | nn.Linear) -> bool:
     if isinstance(module, nn.Linear):
         return module.in_features <= MOST_ENTRIES
     return module.groups == 1 and module.in_channels <= MOST_ENTRIES and module.padding_mode == "zeros"
+
+
+def _taps(module: nn.Module) -> int:
+    return math.prod(module.kernel_size) if isinstance(module, nn.Conv2d) else 1
 
 
 class _Sums:
@@ -76,26 +167,25 @@ class _Sums:
         self.rows = 0
         self._total = torch.zeros(0)
         self._products = torch.zeros(0)
-        taps = 1 if isinstance(module, nn.Linear) else math.prod(module.kernel_size)
         channels = module.in_features if isinstance(module, nn.Linear) else module.in_channels
-        self._taps = taps if taps * channels <= MOST_ENTRIES else 1
+        self._taps = _taps(module) if _taps(module) * channels <= MOST_ENTRIES else 1
 
     def see(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """The forward pre-hook: adds the rows of one batch."""
-        rows = self._rows(inputs[0].detach())
+        rows = self._rows(inputs[0].detach()).double()
         if not self.rows:
             size = rows.shape[1]
-            self._total = torch.zeros(size, dtype=torch.float64, device=rows.device)
-            self._products = torch.zeros(size, size, dtype=torch.float64, device=rows.device)
+            self._total = rows.new_zeros(size)
+            self._products = rows.new_zeros(size, size)
         self.rows += len(rows)
-        self._total += rows.sum(dim=0, dtype=torch.float64)
-        self._products += rows.T @ rows
+        self._total += rows.sum(dim=0)
+        self._products.addmm_(rows.T, rows)
 
-    def statistics(self) -> InputStatistics:
+    def statistics(self, *, centred: bool) -> InputStatistics:
         """What was seen, on the CPU."""
-        mean = self._total / self.rows
-        covariance = self._products / self.rows - torch.outer(mean, mean)
-        return InputStatistics(mean.cpu(), covariance.cpu(), self._taps)
+        mean = self._total / self.rows if centred else torch.zeros_like(self._total)
+        covariance = (self._products / self.rows).addr_(mean, mean, alpha=-1)
+        return InputStatistics(mean.cpu(), covariance.cpu(), self._taps, self.rows)
 
     def _rows(self, values: Tensor) -> Tensor:
         """One row per position that counts, of shape `(rows, entries)`, each channel's entries together."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from automl.compress.batch_norm import recalibrate
+from automl.compress.batch_norm import NormFinder, correct, recalibrate
 from automl.core.errors import DataError
 
 
@@ -128,3 +128,39 @@ def test_without_two_images_the_statistics_stay_and_the_reason_is_given() -> Non
         recalibrate(model, images_of(1))
 
     assert mean_of(norm(model, 0)).tolist() == [7, 7, 7]
+
+
+class Wired(nn.Module):
+    """Layers whose outputs batch norms read directly, after an activation, twice, and together with another's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.direct, self.activated, self.split, self.one, self.other = (nn.Conv2d(3, 3, 1) for _ in range(5))
+        self.of_direct, self.of_activated, self.left, self.right, self.common = (nn.BatchNorm2d(3) for _ in range(5))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.of_direct(self.direct(images))
+        x = self.of_activated(torch.relu(self.activated(x)))
+        x = self.split(x)
+        x = self.left(x) + self.right(x)
+        return torch.as_tensor(self.common(self.one(x)) + self.common(self.other(x)))
+
+
+def test_a_batch_norm_belongs_to_a_layer_where_both_have_no_other_partner() -> None:
+    model = Wired().eval()
+    finder = NormFinder(dict(model.named_modules()), ["direct", "activated", "split", "one", "other", "nowhere"])
+    with finder.watching(), torch.no_grad():
+        for batch in images_of(4, 4):
+            model(batch)
+    assert finder.found() == {"direct": "of_direct"}
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_correction_shifts_the_mean_and_scales_the_variance_within_reason() -> None:
+    layer = nn.BatchNorm2d(3)
+    before = mean_of(layer)
+    correct(layer, torch.tensor([1.0, 0.0, -1.0]), torch.tensor([0.5, 99.0, 0.0]))
+    assert mean_of(layer).tolist() == [-1, 0, 1]
+    assert layer.running_var is not None
+    assert layer.running_var.tolist() == pytest.approx([0.5, 10.0, 0.01])
+    assert before.tolist() == [0, 0, 0]  # the buffer may belong to another network too

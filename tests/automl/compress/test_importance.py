@@ -63,5 +63,5 @@ def test_every_group_gets_a_score_per_channel() -> None:
 
 
 def test_an_unknown_criterion_is_refused() -> None:
-    with pytest.raises(InputError, match="l1, l2, taylor, bn, random"):
+    with pytest.raises(InputError, match="l1, l2, taylor, bn, obs, random"):
         scores(chain(), trace(chain(), (3, 2, 2)), "l3")
