@@ -26,6 +26,10 @@ class Answers:
         """Whether the images carry labels."""
         return bool((self.labels != UNLABELLED).all())
 
+    def first(self, images: int) -> "Answers":
+        """The answers on the first `images` images."""
+        return Answers(self.logits[:images], self.labels[:images])
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -69,11 +73,20 @@ def compare(given: Answers, reference: Answers) -> Measurement:
             )
     targets = given.labels if given.labelled else reference.logits.argmax(dim=1)
     right = int((given.logits.argmax(dim=1) == targets).sum())
-    divergence = F.kl_div(
-        given.logits.double().log_softmax(dim=1),
-        reference.logits.double().log_softmax(dim=1),
-        reduction="batchmean",
-        log_target=True,
-    )
     images = len(targets)
-    return Measurement(right / images, wilson95(right, images), max(0.0, float(divergence)), images)
+    divergence = float(divergences(given.logits, reference.logits).mean())
+    return Measurement(right / images, wilson95(right, images), max(0.0, divergence), images)
+
+
+def divergences(logits: Tensor, reference: Tensor) -> Tensor:
+    """KL divergence of each image's class probabilities from the reference's, in nats.
+
+    Args:
+        logits: Shape `(images, classes)`.
+        reference: The dense network's logits on the same images.
+
+    Returns:
+        Shape `(images,)`, float64.
+    """
+    predicted, wanted = (each.double().log_softmax(dim=1) for each in (logits, reference))
+    return F.kl_div(predicted, wanted, reduction="none", log_target=True).sum(dim=1)

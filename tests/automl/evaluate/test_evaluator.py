@@ -1,13 +1,18 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from automl.compress.importance import scores
 from automl.compress.reconstruction import Recovery
+from automl.compress.sequential import SequentialRecovery
+from automl.compress.statistics import input_statistics
 from automl.core.errors import PolicyError
 from automl.core.policy import CompressionPolicy, dense_policy
 from automl.costs.model import AnalyticCostModel
-from automl.evaluate.evaluator import DenseNetwork, ModelEvaluator
+from automl.evaluate.dense import DenseNetwork
+from automl.evaluate.evaluator import ModelEvaluator
 from automl.tracing.trace import trace
 from tests.families import lively
 
@@ -20,8 +25,8 @@ def dense() -> DenseNetwork:
     traced = trace(model, (3, 16, 16))
     images = torch.randn(64, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     channel_scores = scores(model, traced, "l2")
-    recovery = Recovery(model, traced, channel_scores, [images])
-    return DenseNetwork(model, traced, channel_scores, recovery, [(images, torch.zeros(64))], CPU)
+    recovery = Recovery(model, traced, channel_scores, input_statistics(model, traced, [images]))
+    return DenseNetwork(model, traced, channel_scores, recovery, SequentialRecovery(model, traced, images), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +46,53 @@ def test_an_evaluation_is_of_a_smaller_network(dense: DenseNetwork, evaluator: M
     assert evaluation.images == 40
     assert evaluation.divergence > 0
     assert 0 <= evaluation.accuracy_ci95[0] <= evaluation.accuracy <= evaluation.accuracy_ci95[1] <= 1
+
+
+def test_slimming_runs_nothing(dense: DenseNetwork) -> None:
+    ran: list[str] = []
+    hook = nn.modules.module.register_module_forward_pre_hook(lambda module, _: ran.append(type(module).__name__))
+    try:
+        quick = dense.slimmed(CompressionPolicy({dense.traced.graph.prunable[-1].name: 16}))
+    finally:
+        hook.remove()
+    assert ran == []
+    assert not quick.training
+
+
+def test_a_finalist_has_its_own_weights(dense: DenseNetwork) -> None:
+    policy = CompressionPolicy({group.name: group.channels // 2 for group in dense.traced.graph.prunable})
+    finalist = dense.finalist(policy)
+    theirs = {parameter.data_ptr() for parameter in dense.model.parameters()}
+    assert not theirs & {parameter.data_ptr() for parameter in finalist.parameters()}
+    assert all(parameter.requires_grad for parameter in finalist.parameters())
+
+
+def racing(dense: DenseNetwork) -> ModelEvaluator:
+    images = torch.randn(512, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    labels = torch.zeros(512, dtype=torch.int64)
+    batches = [(images[first : first + 64], labels[first : first + 64]) for first in range(0, 512, 64)]
+    return ModelEvaluator(dense, AnalyticCostModel(dense.traced.graph), batches)
+
+
+def test_a_clear_loser_is_measured_on_fewer_images(dense: DenseNetwork) -> None:
+    evaluator = racing(dense)
+    best = evaluator(CompressionPolicy({dense.traced.graph.prunable[0].name: 12}))
+    worst = CompressionPolicy({group.name: 4 for group in dense.traced.graph.prunable})
+    loser = evaluator(worst)
+    assert (best.images, loser.images) == (512, 128)
+    # Extrapolated with the paired difference, it is about what all images would have said.
+    alone = racing(dense)(worst)
+    assert alone.images == 512
+    assert loser.divergence == pytest.approx(alone.divergence, rel=0.2)
+
+
+def test_after_a_resume_the_same_policy_is_the_one_to_beat(dense: DenseNetwork) -> None:
+    best = CompressionPolicy({dense.traced.graph.prunable[0].name: 12})
+    worst = CompressionPolicy({group.name: 4 for group in dense.traced.graph.prunable})
+    through, resumed = racing(dense), racing(dense)
+    through(best)
+    resumed.defend(best)
+    assert replace(resumed(worst), seconds=0.0) == replace(through(worst), seconds=0.0)
 
 
 def test_the_same_policy_is_worth_the_same_twice(dense: DenseNetwork, evaluator: ModelEvaluator) -> None:

@@ -1,0 +1,50 @@
+"""The trained network, and the two ways to make a smaller one of it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from automl.compress.importance import Scores, most_important
+from automl.compress.reconstruction import Recovery
+from automl.compress.sequential import SequentialRecovery
+from automl.compress.surgery import slim
+from automl.core.policy import CompressionPolicy
+from automl.tracing.channel_map import TracedModel
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DenseNetwork:
+    """The trained network, and what of it every policy shares."""
+
+    model: nn.Module
+    traced: TracedModel
+    scores: Scores
+    """Importance of each channel."""
+    recovery: Recovery
+    """Least-squares weights for every layer that loses inputs."""
+    sequential: SequentialRecovery
+    """Fits finalists layer by layer."""
+    device: torch.device
+
+    def slimmed(self, policy: CompressionPolicy) -> nn.Module:
+        """The network of `policy` in eval mode, in milliseconds: best channels, recovered weights, corrected norms.
+
+        Nothing runs: what recovery and batch norms need was measured on the dense network. Tensors that the policy
+        leaves whole are the dense network's own.
+        """
+        kept = most_important(self.traced, policy, self.scores)
+        smaller = slim(self.model, self.traced.channel_map, kept)
+        self.recovery.apply(smaller, kept)
+        return smaller.eval()
+
+    def finalist(self, policy: CompressionPolicy) -> nn.Module:
+        """The network of `policy` as well as data without labels can make it: one pass over the calibration images.
+
+        In eval mode, with its own copy of every parameter, so that it can be trained.
+        """
+        kept = most_important(self.traced, policy, self.scores)
+        smaller = slim(self.model, self.traced.channel_map, kept, own_memory=True)
+        self.recovery.apply(smaller, kept)
+        self.sequential.apply(smaller.eval(), kept)
+        return smaller
