@@ -1,5 +1,6 @@
 """What a search engine is, and what it reports."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,8 +42,16 @@ class Engine(Protocol):
         """Trials after which it has nothing new to propose; None where it always has."""
         ...
 
-    def sampler(self, seed: int) -> BaseSampler:
+    def sampler(self, problem: Problem, seed: int) -> BaseSampler:
         """The Optuna sampler that fills in a trial's parameters."""
+        ...
+
+    def first(self, problem: Problem) -> Mapping[str, float] | None:
+        """Parameters of the trial after the uniform policy; None where the sampler chooses them."""
+        ...
+
+    def uniform(self, problem: Problem) -> Mapping[str, float]:
+        """Parameters that stand for the uniform policy, so that model-based samplers learn from it."""
         ...
 
     def propose(self, problem: Problem, trial: optuna.Trial) -> CompressionPolicy:

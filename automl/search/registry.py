@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from optuna.samplers import GPSampler, RandomSampler, TPESampler
 
 from automl.core.errors import InputError
+from automl.search.cma import CmaSampler
 from automl.search.engine import Engine
+from automl.search.evolution import EvolutionSampler
+from automl.search.multipliers import MultiplierEngine
+from automl.search.refit import RefitSampler
 from automl.search.sampler import SamplerEngine
 
 
@@ -27,23 +31,38 @@ def _random() -> Engine:
     return SamplerEngine("random", lambda seed: RandomSampler(seed=seed))
 
 
+def _solver() -> Engine:
+    return MultiplierEngine("solver", RefitSampler)
+
+
+def _evolution() -> Engine:
+    return MultiplierEngine("evolution", EvolutionSampler)
+
+
 def _tpe() -> Engine:
-    return SamplerEngine("tpe", lambda seed: TPESampler(seed=seed, n_startup_trials=10, multivariate=True))
+    return MultiplierEngine("tpe", lambda _, seed: TPESampler(seed=seed, n_startup_trials=10, multivariate=True))
 
 
 def _gp() -> Engine:
     # Evaluations have no noise, but rounded widths make steps, which `deterministic_objective=True` would not expect.
-    return SamplerEngine("gp", lambda seed: GPSampler(seed=seed))
+    return MultiplierEngine("gp", lambda _, seed: GPSampler(seed=seed))
+
+
+def _cma() -> Engine:
+    return MultiplierEngine("cma", CmaSampler)
 
 
 ENGINES: dict[str, EngineEntry] = {
-    "auto": EngineEntry("chooses for you; for now that is tpe", _tpe),
-    "uniform": EngineEntry("narrows every layer by one factor: a single trial, the baseline of all others", _uniform),
+    "auto": EngineEntry("chooses for you; for now that is solver", _solver),
+    "solver": EngineEntry("exact solver on a table of losses, refitted to each trial", _solver),
+    "cma": EngineEntry("CMA-ES around the solver's answer", _cma),
+    "tpe": EngineEntry("tree-structured Parzen estimator around the solver's answer (Optuna)", _tpe),
+    "gp": EngineEntry("Gaussian process around the solver's answer (Optuna): up to seconds per proposal", _gp),
+    "evolution": EngineEntry("changes a few of the solver's multipliers at a time", _evolution),
     "random": EngineEntry("random keep ratios, scaled to the budget", _random),
-    "tpe": EngineEntry("tree-structured Parzen estimator (Optuna): milliseconds per proposal", _tpe),
-    "gp": EngineEntry("Gaussian process (Optuna): fewer trials, up to seconds per proposal", _gp),
+    "uniform": EngineEntry("narrows every layer by one factor: a single trial, the baseline of all others", _uniform),
 }
-COMING = ("solver", "cma", "ddpg", "td3", "sac", "evolution")
+COMING = ("ddpg", "td3", "sac")
 """Engines of later versions."""
 
 

@@ -14,16 +14,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from automl.core.errors import InterruptedRunError, SearchError
 from automl.core.evaluation import Evaluation
-from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
 from automl.search.cache import EvaluationCache
 from automl.search.engine import Engine, TrialReport
-from automl.search.sampler import UNIFORM_RATIO, parameter_names, uniform_policy
+from automl.search.sampler import uniform_policy
 from automl.store.study import FAILURE, reap
 from automl.store.trials import completed, remember
 
 MOST_FAILURES = 5
 """Failed trials in a row after which the search gives up."""
+_UNIFORM = "uniform"
+"""User attribute of the trial that evaluates the uniform policy, whatever its parameters say."""
 _log = logging.getLogger(__name__)
 
 
@@ -70,8 +71,8 @@ def search(
     done = completed(study)
     cache = EvaluationCache(lambda policy: _finite(problem.evaluate(policy)), done)
     asked = trials if engine.most_trials is None else min(trials, engine.most_trials)
-    study.sampler = engine.sampler(session_seed(seed, len(study.get_trials(deepcopy=False))))
-    _enqueue_uniform(problem, study, cache)
+    study.sampler = engine.sampler(problem, session_seed(seed, len(study.get_trials(deepcopy=False))))
+    _enqueue_first(problem, study, engine, cache)
     failures = 0
     while len(done) < asked and not stop() and not (done and _passed(deadline)):
         outcome = _run_trial(problem, study, engine, cache)
@@ -103,7 +104,8 @@ def session_seed(seed: int, trials: int) -> int:
 def _run_trial(problem: Problem, study: optuna.Study, engine: Engine, cache: EvaluationCache) -> _Outcome:
     trial = study.ask()
     try:
-        evaluation, from_cache = cache(engine.propose(problem, trial))
+        proposed = engine.propose(problem, trial)
+        evaluation, from_cache = cache(uniform_policy(problem) if _UNIFORM in trial.user_attrs else proposed)
     except (SQLAlchemyError, StorageInternalError):
         raise  # The study cannot be written: no trial could be told failed either.
     except Exception as error:
@@ -118,11 +120,15 @@ def _run_trial(problem: Problem, study: optuna.Study, engine: Engine, cache: Eva
     return _Outcome(trial.number, evaluation, from_cache)
 
 
-def _enqueue_uniform(problem: Problem, study: optuna.Study, cache: EvaluationCache) -> None:
-    policy: CompressionPolicy = uniform_policy(problem)
+def _enqueue_first(problem: Problem, study: optuna.Study, engine: Engine, cache: EvaluationCache) -> None:
+    """The uniform policy comes first, then what the engine starts from, unless an earlier session had them."""
     waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    if policy not in cache and not waiting:
-        study.enqueue_trial(dict.fromkeys(parameter_names(problem), UNIFORM_RATIO))
+    if waiting or uniform_policy(problem) in cache:
+        return
+    study.enqueue_trial(dict(engine.uniform(problem)), user_attrs={_UNIFORM: True})
+    first = engine.first(problem)
+    if first is not None:
+        study.enqueue_trial(dict(first))
 
 
 def _finite(evaluation: Evaluation) -> Evaluation:

@@ -1,6 +1,6 @@
 """Engines that search keep ratios with an Optuna sampler."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import optuna
@@ -30,9 +30,17 @@ class SamplerEngine:
     most_trials: int | None = None
     """Trials after which it has nothing new to propose; None where it always has."""
 
-    def sampler(self, seed: int) -> BaseSampler:
+    def sampler(self, problem: Problem, seed: int) -> BaseSampler:
         """A fresh sampler; two with one seed propose the same after the same trials."""
         return self.build(seed)
+
+    def first(self, problem: Problem) -> Mapping[str, float] | None:
+        """Nothing: it knows no better than the uniform policy."""
+        return None
+
+    def uniform(self, problem: Problem) -> Mapping[str, float]:
+        """Equal keep ratios."""
+        return dict.fromkeys(parameter_names(problem), UNIFORM_RATIO)
 
     def propose(self, problem: Problem, trial: optuna.Trial) -> CompressionPolicy:
         """The feasible policy nearest to the keep ratios that `trial` suggests."""

@@ -12,7 +12,7 @@ from automl.search.registry import find_engine
 from automl.search.runner import search
 from automl.search.sampler import uniform_policy
 from automl.store.trials import completed
-from tests.contracts.problem import SeparableEvaluator, separable_problem
+from tests.contracts.problem import SeparableEvaluator, least_divergence, separable_problem
 
 
 class EngineContract:
@@ -70,17 +70,34 @@ class EngineContract:
 
 
 class LearningEngineContract(EngineContract):
-    """For engines that learn from what was evaluated."""
+    """For engines that learn from what was evaluated, in the solver's space."""
 
     trials: ClassVar[int] = 40
-    """Trials of one search in the comparison with random."""
+    """Trials of one search."""
+    within: ClassVar[float] = 1.1
+    """The median of three searches comes at most so many times the optimum."""
+
+    def test_trial_1_is_the_plain_answer_of_the_solver(self, engine: Engine) -> None:
+        evaluator = SeparableEvaluator()
+        run_search(engine, evaluator, trials=2)
+        problem = separable_problem(evaluator)
+        assert evaluator.asked == [uniform_policy(problem), problem.solved([0.0] * len(problem.knobs))]
 
     def test_it_beats_random_at_equal_evaluations(self, engine: Engine) -> None:
-        trials, seeds = self.trials, range(3)
         random = find_engine("random")
-        theirs = [run_search(random, SeparableEvaluator(), trials=trials, seed=seed) for seed in seeds]
-        ours = [run_search(engine, SeparableEvaluator(), trials=trials, seed=seed) for seed in seeds]
+        theirs = [run_search(random, SeparableEvaluator(), trials=self.trials, seed=seed) for seed in range(3)]
+        ours = [run_search(engine, SeparableEvaluator(), trials=self.trials, seed=seed) for seed in range(3)]
         assert median(e.divergence for e in ours) < median(e.divergence for e in theirs)
+
+    @pytest.mark.parametrize("chained", [0.0, 0.7])
+    def test_it_comes_near_the_known_optimum_although_the_table_is_wrong(self, engine: Engine, chained: float) -> None:
+        best = [
+            run_search(engine, SeparableEvaluator(chained), trials=self.trials, seed=seed).divergence
+            for seed in range(3)
+        ]
+        least = least_divergence(chained)
+        assert min(best) >= least * (1 - 1e-9)
+        assert median(best) <= self.within * least
 
 
 def run_search(

@@ -1,4 +1,8 @@
-"""A search problem with a known optimum: eight blocks that cost the same and do not matter the same."""
+"""Search problems with a known optimum: eight blocks that cost the same and do not matter the same.
+
+In the separable one the divergence is a sum over the blocks; in the chained one each block also makes its neighbour's
+loss worse. The sensitivity table that searchers are given is wrong by a factor per block, as real ones are.
+"""
 
 from dataclasses import dataclass, field
 
@@ -11,24 +15,36 @@ from automl.core.knob import Knob
 from automl.core.policy import CompressionPolicy, dense_policy
 from automl.core.problem import Problem
 from automl.core.projection import Projection
+from automl.core.sensitivity import SensitivityTable
 from automl.costs.model import AnalyticCostModel
+from automl.search.solver import Solver
 
 CHANNELS = 32
 MULTIPLE = 4
 SENSITIVITY = {f"block{i}": value for i, value in enumerate((8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.12, 0.06))}
 BUDGET = 0.5
+TABLE_FACTORS = (0.3, 2.5, 0.4, 3.0, 0.35, 2.0, 3.5, 0.5)
+"""What the sensitivity table says of each block, over the truth."""
+WIDTHS = tuple(range(MULTIPLE, CHANNELS + 1, MULTIPLE))
+
+
+def block_loss(name: str, kept: int) -> float:
+    """What one block adds to the divergence."""
+    return SENSITIVITY[name] * (1 - kept / CHANNELS) ** 2
 
 
 @dataclass
 class SeparableEvaluator:
     """Divergence: sum over blocks of sensitivity x (share removed)^2. Keeps what it was asked."""
 
+    chained: float = 0.0
+    """Weight of the geometric mean of neighbouring blocks' losses, which is added."""
     asked: list[CompressionPolicy] = field(default_factory=list)
 
     def __call__(self, policy: CompressionPolicy) -> Evaluation:
         self.asked.append(policy)
-        removed = {name: 1 - policy.channels[name] / CHANNELS for name in SENSITIVITY}
-        divergence = sum(SENSITIVITY[name] * share**2 for name, share in removed.items())
+        losses = np.array([block_loss(name, policy.channels[name]) for name in SENSITIVITY])
+        divergence = float(losses.sum() + self.chained * np.sqrt(losses[1:] * losses[:-1]).sum())
         accuracy = 1 / (1 + divergence)
         cost = AnalyticCostModel(separable_graph())(policy)
         return Evaluation(policy, cost, divergence, accuracy, (accuracy / 2, 1.0), images=100, seconds=0.01)
@@ -54,23 +70,37 @@ def separable_problem(evaluate: Evaluator) -> Problem:
     cost_model = AnalyticCostModel(graph)
     dense = cost_model(dense_policy(graph))
     budget = Budget.parse(f"{BUDGET}flops")
-    widths = tuple(range(MULTIPLE, CHANNELS + 1, MULTIPLE))
-    knobs = tuple(Knob(group.name, "channels", widths) for group in graph.prunable)
+    knobs = tuple(Knob(group.name, "channels", WIDTHS) for group in graph.prunable)
     projection = Projection([knob.choices for knob in knobs], cost_model, budget, dense)
-    return Problem(graph, knobs, cost_model, dense, budget, projection, evaluate)
+    table = wrong_table()
+    solver = Solver(knobs, table, cost_model, budget, dense)
+    return Problem(graph, knobs, cost_model, dense, budget, projection, table, solver.solve, evaluate)
 
 
-def least_divergence() -> float:
+def wrong_table() -> SensitivityTable:
+    """The true losses times `TABLE_FACTORS`."""
+    losses = [
+        tuple(factor * block_loss(name, kept) for kept in WIDTHS)
+        for name, factor in zip(SENSITIVITY, TABLE_FACTORS, strict=True)
+    ]
+    return SensitivityTable(tuple(SENSITIVITY), (WIDTHS,) * len(SENSITIVITY), tuple(losses))
+
+
+def least_divergence(chained: float = 0.0) -> float:
     """The optimum, by dynamic programming over steps of `MULTIPLE` channels; independent of costs and projection."""
     steps = CHANNELS // MULTIPLE
     capacity = int(BUDGET * steps * len(SENSITIVITY))  # each step of each block costs the same
-    least = np.full(capacity + 1, np.inf)
-    least[0] = 0.0
-    for sensitivity in SENSITIVITY.values():
+    least = np.full((capacity + 1, len(WIDTHS)), np.inf)  # [steps spent, width of the last block]
+    for place, name in enumerate(SENSITIVITY):
         extended = np.full_like(least, np.inf)
-        for kept in range(1, steps + 1):
-            loss = sensitivity * (1 - kept / steps) ** 2
-            extended[kept:] = np.minimum(extended[kept:], least[: capacity + 1 - kept] + loss)
+        for index, kept in enumerate(WIDTHS):
+            own, spent = block_loss(name, kept), index + 1
+            if place == 0:
+                extended[spent, index] = own
+                continue
+            before = list(SENSITIVITY)[place - 1]
+            pair = [chained * np.sqrt(own * block_loss(before, width)) for width in WIDTHS]
+            extended[spent:, index] = (least[: capacity + 1 - spent] + np.array(pair)).min(axis=1) + own
         least = extended
     return float(least.min())
 

@@ -4,14 +4,14 @@ from automl.core.errors import InputError
 from automl.search.registry import COMING, ENGINES, find_engine
 
 
-@pytest.mark.parametrize("name", ["uniform", "random", "tpe", "gp"])
+@pytest.mark.parametrize("name", ["solver", "cma", "tpe", "gp", "evolution", "uniform", "random"])
 def test_an_engine_is_found_by_its_name(name: str) -> None:
     assert find_engine(name).name == name
 
 
-def test_auto_is_tpe_and_says_so() -> None:
-    assert find_engine("auto").name == "tpe"
-    assert "tpe" in ENGINES["auto"].description
+def test_auto_is_the_solver_and_says_so() -> None:
+    assert find_engine("auto").name == "solver"
+    assert "solver" in ENGINES["auto"].description
 
 
 def test_an_unknown_engine_is_refused_with_the_nearest_names() -> None:
@@ -20,7 +20,7 @@ def test_an_unknown_engine_is_refused_with_the_nearest_names() -> None:
 
 
 def test_an_engine_like_none_is_refused_with_all_names() -> None:
-    with pytest.raises(InputError, match="There are: auto, uniform, random, tpe, gp"):
+    with pytest.raises(InputError, match="There are: auto, solver, cma, tpe, gp, evolution, random, uniform"):
         find_engine("quantum")
 
 

@@ -25,6 +25,28 @@ class TestRandom(EngineContract):
         return find_engine("random")
 
 
+class TestSolver(LearningEngineContract):
+    within: ClassVar[float] = 1.03
+
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return find_engine("solver")
+
+
+class TestEvolution(LearningEngineContract):
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return find_engine("evolution")
+
+
+class TestCma(LearningEngineContract):
+    within: ClassVar[float] = 1.2
+
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return find_engine("cma")
+
+
 class TestTpe(LearningEngineContract):
     @pytest.fixture
     def engine(self) -> Engine:
@@ -33,12 +55,8 @@ class TestTpe(LearningEngineContract):
 
 class TestGp(LearningEngineContract):
     trials: ClassVar[int] = 20
+    within: ClassVar[float] = 1.2
 
     @pytest.fixture
     def engine(self) -> Engine:
         return find_engine("gp")
-
-    def test_it_comes_within_a_tenth_of_the_known_optimum(self, engine: Engine) -> None:
-        # Uniform: each block keeps half, so a quarter of the summed sensitivity: 15.93 / 4 = 3.98.
-        best = run_search(engine, SeparableEvaluator(), trials=40)
-        assert least_divergence() <= best.divergence <= 1.1 * least_divergence()

@@ -1,0 +1,100 @@
+"""Engines that search the multipliers of the sensitivity table (SPDY, Frantar & Alistarh 2022).
+
+The exact solver turns each proposal into a policy on budget, so that the sampler only learns where the table is wrong:
+all zeros are the solver's plain answer.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import FloatDistribution
+from optuna.samplers import BaseSampler
+
+from automl.core.policy import CompressionPolicy
+from automl.core.problem import Problem
+from automl.search.sampler import uniform_policy
+
+LARGEST = 2.0
+"""Logarithms of multipliers lie between -LARGEST and LARGEST: a seventh to seven times what the table says."""
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplierEngine:
+    """One multiplier per channel group; the solver makes a policy of them."""
+
+    name: str
+    """Its name on the command line."""
+    build: Callable[[Problem, int], BaseSampler]
+    """Problem and seed -> sampler."""
+    most_trials: int | None = None
+    """Trials after which it has nothing new to propose; None where it always has."""
+
+    def sampler(self, problem: Problem, seed: int) -> BaseSampler:
+        """A fresh sampler; two with one seed propose the same after the same trials."""
+        return self.build(problem, seed)
+
+    def first(self, problem: Problem) -> Mapping[str, float] | None:
+        """The solver's plain answer comes before all that is sampled."""
+        return dict.fromkeys(multiplier_names(problem), 0.0)
+
+    def uniform(self, problem: Problem) -> Mapping[str, float]:
+        """The multipliers at which the solver would find the uniform policy about right."""
+        return dict(zip(multiplier_names(problem), matching(problem, uniform_policy(problem)).tolist(), strict=True))
+
+    def propose(self, problem: Problem, trial: optuna.Trial) -> CompressionPolicy:
+        """The solver's answer for the multipliers that `trial` suggests."""
+        return problem.solved([trial.suggest_float(name, -LARGEST, LARGEST) for name in multiplier_names(problem)])
+
+
+def multiplier_names(problem: Problem) -> list[str]:
+    """Names of the logarithms, in the order of the problem's knobs."""
+    return [f"z:{knob.target}" for knob in problem.knobs]
+
+
+def multiplier_space(problem: Problem) -> dict[str, FloatDistribution]:
+    """What every sampler of ours suggests from."""
+    return {name: FloatDistribution(-LARGEST, LARGEST) for name in multiplier_names(problem)}
+
+
+def tried(problem: Problem, study: optuna.Study) -> list[tuple[NDArray[np.float64], float]]:
+    """Log-multipliers and divergence of each completed trial that had some, in order."""
+    names = multiplier_names(problem)
+    trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    return [
+        (np.array([trial.params[name] for name in names]), float(trial.value))
+        for trial in trials
+        if trial.value is not None and all(name in trial.params for name in names)
+    ]
+
+
+def matching(problem: Problem, policy: CompressionPolicy) -> NDArray[np.float64]:
+    """Log-multipliers under which no group of `policy` is worth changing: loss and cost per channel balance everywhere.
+
+    Args:
+        problem: Its table and costs.
+        policy: Any policy of its search space.
+
+    Returns:
+        Shape `(knobs,)`, centred and clipped to `LARGEST`; 0 where a group has one width.
+    """
+    widths = np.array([policy.channels[knob.target] for knob in problem.knobs], dtype=np.int64)
+    below, above = widths.copy(), widths.copy()
+    gain = np.zeros(len(widths))
+    for k, (choices, losses) in enumerate(zip(problem.sensitivity.widths, problem.sensitivity.losses, strict=True)):
+        at = int(np.searchsorted(choices, widths[k]))
+        low, high = max(at - 1, 0), min(at + 1, len(choices) - 1)
+        below[k], above[k] = choices[low], choices[high]
+        gain[k] = losses[low] - losses[high]
+    rows = np.repeat(widths[None], len(widths), axis=0)
+    wider, narrower = rows.copy(), rows.copy()
+    np.fill_diagonal(wider, above)
+    np.fill_diagonal(narrower, below)
+    price = problem.projection.used(wider) - problem.projection.used(narrower)
+    known = (gain > 0) & (price > 0)
+    balance = np.zeros(len(widths))
+    balance[known] = np.log(price[known] / gain[known])
+    balance[known] -= balance[known].mean() if known.any() else 0.0
+    return np.clip(balance, -LARGEST, LARGEST)

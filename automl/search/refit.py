@@ -1,0 +1,124 @@
+"""The solver's own search: each evaluated policy says how wrong the sensitivity table is, and the next answer heeds it.
+
+The divergence of a policy is modelled as the table's prediction with one multiplier per group, times one factor for all
+that adds up worse than the sum. The multipliers are fitted to what was measured, most of all to what was measured near
+the best (a re-linearisation at the incumbent that every feasible evaluation takes part in), and the next ones are drawn
+from their posterior (Thompson 1933).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
+from scipy.optimize import least_squares
+
+from automl.core.evaluation import Evaluation
+from automl.core.problem import Problem
+from automl.search.multipliers import LARGEST, multiplier_names, multiplier_space
+from automl.store.trials import completed
+
+_PRIOR = 0.7
+"""Standard deviation of a logarithm of a multiplier before anything is measured."""
+_NOISE = 0.03
+"""Relative standard deviation of a measured divergence about the model, at the best policy."""
+_LOCALITY = 0.25
+"""A policy whose divergence is e^0.25 times the best one's counts with twice its standard deviation."""
+_ATTEMPTS = 16
+"""Draws until one gives a policy that was not evaluated yet."""
+_WIDENING = 1.2
+"""Factor on the spread of each further draw."""
+_LEAST_LOSS = 1e-12
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Posterior:
+    """Log-multipliers, normally distributed."""
+
+    mean: Vector
+    root: NDArray[np.float64]
+    """`root @ root.T` is the covariance; the last column belongs to the common factor."""
+
+    def draw(self, generator: np.random.Generator, spread: float) -> Vector:
+        noise = self.root @ generator.standard_normal(self.root.shape[1])
+        return np.clip(self.mean + spread * noise, -LARGEST, LARGEST)
+
+
+class RefitSampler(BaseSampler):
+    """Fits the table's multipliers to the completed trials, whoever proposed them, and draws the next ones."""
+
+    def __init__(self, problem: Problem, seed: int) -> None:
+        """For one problem; two with one seed propose the same after the same trials."""
+        self._problem, self._seed = problem, seed
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """All multipliers, whatever earlier trials had."""
+        return dict(multiplier_space(self._problem))
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The fitted multipliers where they lead to a new policy, else a draw that does."""
+        names = multiplier_names(self._problem)
+        evaluations = completed(study)
+        if not evaluations:
+            return dict.fromkeys(names, 0.0)
+        generator = np.random.default_rng([self._seed, trial.number])
+        known = {evaluation.policy.digest() for evaluation in evaluations}
+        posterior = _fitted(self._problem, evaluations)
+        proposal = np.clip(posterior.mean, -LARGEST, LARGEST)
+        for attempt in range(_ATTEMPTS):
+            if self._problem.solved(proposal.tolist()).digest() not in known:
+                break
+            # Wider each time: late in a search the posterior is so narrow that all draws lead to known policies.
+            proposal = posterior.draw(generator, _WIDENING**attempt)
+        return dict(zip(names, proposal.tolist(), strict=True))
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Never asked: the relative space holds all."""
+        return 0.0
+
+
+def _fitted(problem: Problem, evaluations: Sequence[Evaluation]) -> _Posterior:
+    """The posterior's mode and, by its curvature there, its spread (Laplace)."""
+    losses = np.array([_losses(problem, evaluation.policy.channels) for evaluation in evaluations])
+    measured = np.log(np.maximum([evaluation.divergence for evaluation in evaluations], _LEAST_LOSS))
+    noise = _NOISE * np.exp((measured - measured.min()) / _LOCALITY * np.log(2.0))
+    groups = losses.shape[1]
+
+    def residuals(point: Vector) -> Vector:
+        predicted = np.log(losses @ np.exp(point[:groups]) + _LEAST_LOSS) + point[groups]
+        return np.concatenate([(predicted - measured) / noise, point[:groups] / _PRIOR])
+
+    def jacobian(point: Vector) -> NDArray[np.float64]:
+        parts = losses * np.exp(point[:groups])
+        shares = parts / (parts.sum(axis=1, keepdims=True) + _LEAST_LOSS)
+        fit = np.concatenate([shares, np.ones((len(losses), 1))], axis=1) / noise[:, None]
+        prior = np.concatenate([np.eye(groups) / _PRIOR, np.zeros((groups, 1))], axis=1)
+        return np.concatenate([fit, prior])
+
+    start = np.zeros(groups + 1)
+    start[groups] = measured.min() - np.log(losses[measured.argmin()].sum() + _LEAST_LOSS)
+    bound = np.append(np.full(groups, LARGEST), np.inf)
+    found = least_squares(residuals, start, jac=jacobian, bounds=(-bound, bound), method="trf")
+    slopes = jacobian(found.x)
+    root = np.linalg.inv(np.linalg.cholesky(slopes.T @ slopes)).T
+    return _Posterior(found.x[:groups], root[:groups, :])
+
+
+def _losses(problem: Problem, channels: Mapping[str, int]) -> list[float]:
+    """The table's loss of each group at these widths; 0 for one that went with another's branch."""
+    table = problem.sensitivity
+    rows = zip(table.groups, table.widths, table.losses, strict=True)
+    return [
+        losses[widths.index(channels[group])] if channels[group] in widths else 0.0 for group, widths, losses in rows
+    ]
