@@ -47,7 +47,7 @@ def refused(ended: Ended, *words: str) -> None:
         (("--data", "imagefolder:nowhere"), ("nowhere",)),
         (("--engine", "tpee"), ("tpe",)),
         (("--engine", "ddpg"), ("coming",)),
-        (("--importance", "l7"), ("l1, l2, taylor, bn, random",)),
+        (("--importance", "l7"), ("l1, l2, taylor, bn, obs, random",)),
         (("--trials", "0"), ("at least 1",)),
         (("--time", "soon"), ("30m",)),
         (("--device", "tpu"), ("auto, cpu or cuda",)),

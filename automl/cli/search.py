@@ -33,7 +33,7 @@ def search(
     channel_multiple: Annotated[int | None, typer.Option(help="Kept channels are multiples of this.")] = None,
     min_keep: Annotated[float | None, typer.Option(help="Share of every group that always stays.")] = None,
     importance: Annotated[
-        str | None, typer.Option(help="How channels are ranked: l1, l2, taylor, bn or random.")
+        str | None, typer.Option(help="How channels are ranked: obs, l1, l2, taylor, bn or random.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the baseline.")] = None,
     finetune_epochs: Annotated[int | None, typer.Option(help="Epochs of the fine-tuning; 0 skips it.")] = None,

@@ -13,7 +13,7 @@ from automl.evaluate.interval import wilson95
 from automl.evaluate.measure import Measurement, answers, compare
 from automl.export.recount import OnnxCost, recount
 from automl.export.session import OnnxClassifier, score
-from automl.pipeline.searching import held
+from automl.pipeline.held import held
 from automl.pipeline.subject import Subject
 
 SplitName = Literal["test", "selection", "search"]

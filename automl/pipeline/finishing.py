@@ -12,7 +12,7 @@ from torch import nn
 from automl.core.budget import Metric
 from automl.core.errors import NoFeasiblePolicyError
 from automl.core.policy import CompressionPolicy, dense_policy
-from automl.evaluate.evaluator import DenseNetwork
+from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.held import Batches
 from automl.evaluate.measure import Answers, answers, compare
 from automl.export.onnx_file import export_onnx
@@ -21,7 +21,8 @@ from automl.export.recount import OnnxCost, recount
 from automl.export.verify import check, parity
 from automl.export.weights_file import WeightsInfo, write_weights
 from automl.pipeline.conversation import Conversation
-from automl.pipeline.searching import Found, held
+from automl.pipeline.held import held
+from automl.pipeline.searching import Found
 from automl.pipeline.subject import Subject
 from automl.report.html import Report, write_report
 from automl.report.metrics import BudgetLine, Metrics, ModelRow, SearchSummary, write_metrics
@@ -35,17 +36,24 @@ from automl.training.recipe import finetune_recipe
 _LOG = logging.getLogger(__name__)
 
 
-def finish(run: Run, subject: Subject, dense: DenseNetwork, found: Found, conversation: Conversation) -> Metrics:
-    """Makes the result in `run.best` and the report.
+def finish(
+    run: Run,
+    subject: Subject,
+    dense: DenseNetwork,
+    found: Found,
+    best: CompressionPolicy,
+    conversation: Conversation,
+) -> Metrics:
+    """Fine-tunes `best`, and makes the result in `run.best` and the report.
 
     Raises:
         InterruptedRunError: If the user stopped the fine-tuning; it goes on from its last epoch.
         ExportError: If the exported file does not compute what the network computes.
         NoFeasiblePolicyError: If the exported file breaks a budget; the files are there all the same.
     """
-    network = finetuned(run, subject, dense, found.best, conversation)
-    metrics = _written(run, subject, dense, found, network, conversation)
-    _report(run, subject, found, metrics)
+    network = finetuned(run, subject, dense, best, conversation)
+    metrics = _written(run, subject, dense, found, best, network, conversation)
+    _report(run, subject, found, best, metrics)
     broken = [line for line in metrics.budgets if not line.met]
     if broken:
         line = broken[0]
@@ -61,7 +69,7 @@ def finetuned(
     run: Run, subject: Subject, dense: DenseNetwork, policy: CompressionPolicy, conversation: Conversation
 ) -> nn.Module:
     """The network of `policy`, fine-tuned with the dense one as its teacher, unless the run asked for 0 epochs."""
-    student = dense.slimmed(policy, own_memory=True)
+    student = dense.finalist(policy)
     recipe = finetune_recipe(len(subject.splits.train), epochs=subject.config.finetune_epochs)
     if recipe.epochs == 0:
         return student
@@ -114,22 +122,32 @@ def export_network(
 
 
 def _written(
-    run: Run, subject: Subject, dense: DenseNetwork, found: Found, network: nn.Module, conversation: Conversation
+    run: Run,
+    subject: Subject,
+    dense: DenseNetwork,
+    found: Found,
+    best: CompressionPolicy,
+    network: nn.Module,
+    conversation: Conversation,
 ) -> Metrics:
     conversation.progress.phase("Export", 2)
     test = held(subject, subject.splits.test)
-    exported = export_network(run.best, subject, found.best, network, test)
+    exported = export_network(run.best, subject, best, network, test)
     conversation.progress.advance(f"ONNX Runtime agrees with torch to {exported.max_abs_difference:.1e}")
     reference = answers(dense.model, test, dense.device)
     tuned = subject.config.finetune_epochs != 0
     metrics = Metrics(
         baseline=_row(subject, dense_policy(subject.traced.graph), reference, reference),
         uniform=_slim_row(subject, dense, found.uniform, test, reference),
-        best=_slim_row(subject, dense, found.best, test, reference),
-        finetuned=_row(subject, found.best, answers(network, test, dense.device), reference) if tuned else None,
-        budgets=budget_lines(subject, found.best, exported.onnx_cost),
+        best=_slim_row(subject, dense, best, test, reference),
+        finetuned=_row(subject, best, answers(network, test, dense.device), reference) if tuned else None,
+        budgets=budget_lines(subject, best, exported.onnx_cost),
         search=SearchSummary(
-            find_engine(subject.config.engine).name, len(found.evaluations), found.evaluated, found.seconds
+            find_engine(subject.config.engine).name,
+            len(found.evaluations),
+            found.evaluated,
+            found.seconds,
+            found.table_correlation,
         ),
         accuracy_is="accuracy" if subject.splits.labelled else "agreement",
         splits=_split_sizes(subject),
@@ -164,7 +182,7 @@ def _counted(metric: Metric, exported: OnnxCost) -> float:
 def _slim_row(
     subject: Subject, dense: DenseNetwork, policy: CompressionPolicy, test: Batches, reference: Answers
 ) -> ModelRow:
-    return _row(subject, policy, answers(dense.slimmed(policy), test, dense.device), reference)
+    return _row(subject, policy, answers(dense.finalist(policy), test, dense.device), reference)
 
 
 def _row(subject: Subject, policy: CompressionPolicy, given: Answers, reference: Answers) -> ModelRow:
@@ -186,12 +204,12 @@ def _split_sizes(subject: Subject) -> dict[str, int]:
     }
 
 
-def _report(run: Run, subject: Subject, found: Found, metrics: Metrics) -> None:
+def _report(run: Run, subject: Subject, found: Found, best: CompressionPolicy, metrics: Metrics) -> None:
     uniform = next((each for each in found.evaluations if each.policy == found.uniform), found.evaluations[0])
     plots = {
         "history": history_svg(found.evaluations, uniform),
         "tradeoff": tradeoff_svg(found.evaluations, uniform, subject.dense_cost, metrics.accuracy_is),
-        "channels": channels_svg(subject.traced.graph, found.best.channels),
+        "channels": channels_svg(subject.traced.graph, best.channels),
     }
     write_plots(run.plots, plots)
     write_report(run.report_html, Report(run.name, subject.config, read_manifest(run.manifest), metrics, plots))

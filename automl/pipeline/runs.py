@@ -20,7 +20,9 @@ from automl.pipeline.baseline import describe_start, ensure_baseline
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.coverage import coverage
 from automl.pipeline.finishing import budget_lines, export_network, finish
-from automl.pipeline.searching import dense_network, held, run_search
+from automl.pipeline.held import held
+from automl.pipeline.promotion import promote
+from automl.pipeline.searching import dense_network, run_search
 from automl.pipeline.subject import Subject, open_subject
 from automl.report.console import show_coverage
 from automl.report.metrics import BudgetLine, Metrics
@@ -141,7 +143,7 @@ def export_run(
     else:
         policy = _trial_policy(run, trial)
         ensure_baseline(subject, run.path.parent, run.state / "baseline.safetensors", conversation)
-        network = dense_network(subject).slimmed(policy, own_memory=True)
+        network = dense_network(subject).finalist(policy)
     exported = export_network(target, subject, policy, network, held(subject, subject.splits.selection))
     return target, budget_lines(subject, policy, exported.onnx_cost)
 
@@ -198,7 +200,8 @@ def _through(run: Run, subject: Subject, runs: Path, conversation: Conversation)
         ensure_baseline(subject, runs, run.state / "baseline.safetensors", conversation)
         dense = dense_network(subject)
         found = run_search(run, subject, dense, conversation)
-        return finish(run, subject, dense, found, conversation)
+        best = promote(run, subject, dense, found, conversation)
+        return finish(run, subject, dense, found, best, conversation)
     except InterruptedRunError as stopped:
         raise InterruptedRunError(f"{stopped} Go on with `automl resume {run.name}`.") from stopped
 

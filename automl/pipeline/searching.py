@@ -1,46 +1,48 @@
-"""The search phase: from a trained baseline to the policy that goes on to fine-tuning."""
+"""The search phase: from a trained baseline to evaluated policies."""
 
 import time
 from dataclasses import dataclass
 
 import optuna
+import torch
 from optuna.trial import TrialState
 
 from automl.compress.importance import scores
 from automl.compress.reconstruction import Recovery
+from automl.compress.sequential import SequentialRecovery
+from automl.compress.statistics import input_statistics
 from automl.core.errors import InterruptedRunError
 from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
-from automl.data.dataset import ImageDataset
-from automl.evaluate.evaluator import DenseNetwork, ModelEvaluator
-from automl.evaluate.held import Batches, held_batches
-from automl.evaluate.measure import answers, compare
+from automl.evaluate.dense import DenseNetwork
+from automl.evaluate.evaluator import ModelEvaluator
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.held import held
+from automl.pipeline.sensitivity import rank_correlation, sensitivity_table
 from automl.pipeline.subject import Subject
 from automl.report.quantity import percent
 from automl.search.engine import TrialReport
 from automl.search.registry import find_engine
-from automl.search.runner import search
+from automl.search.runner import lowest_divergence, search
 from automl.search.sampler import uniform_policy
+from automl.search.solver import Solver
 from automl.store.run import Run
 from automl.store.study import open_study
 from automl.store.trials import completed, evaluated, write_trials_csv
-
-_BATCH = 64
-_PROMOTED = 4
-"""Policies that are measured again on the selection split, because the best of many trials is partly luck."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What the search came to."""
 
-    best: CompressionPolicy
-    """Lowest divergence on the selection split among the best of the search split."""
     uniform: CompressionPolicy
+    solved: CompressionPolicy
+    """The solver's plain answer."""
     evaluations: tuple[Evaluation, ...]
     """One per completed trial, in order."""
+    table_correlation: float | None
+    """Spearman's rank correlation of the sensitivity table's predictions with the measured divergences."""
     evaluated: int
     """Policies measured; the other trials found theirs in the cache."""
     seconds: float
@@ -48,20 +50,14 @@ class Found:
 
 
 def dense_network(subject: Subject) -> DenseNetwork:
-    """The trained network with its importance scores and calibration images."""
-    calibration = held(subject, subject.splits.calibration)
-    model, traced, device = subject.model.eval(), subject.traced, subject.device
-    config = subject.config
-    images = (batch.to(device) for batch, _ in calibration)
-    channel_scores = scores(model, traced, config.importance, images=images, seed=config.seed)
-    recovery = Recovery(model, traced, channel_scores, (batch.to(device) for batch, _ in calibration))
-    return DenseNetwork(model, traced, channel_scores, recovery, calibration, device)
-
-
-def held(subject: Subject, dataset: ImageDataset) -> Batches:
-    """Batches of one split, in memory where they fit."""
-    channels, height, width = subject.splits.input_shape
-    return held_batches(dataset, len(dataset), channels * height * width, _BATCH, subject.device)
+    """The trained network with its importance scores and what the calibration images say of it."""
+    model, traced, device, config = subject.model.eval(), subject.traced, subject.device, subject.config
+    calibration = [batch.to(device) for batch, _ in held(subject, subject.splits.calibration)]
+    statistics = input_statistics(model, traced, calibration, seed=config.seed)
+    order = scores(model, traced, config.importance, images=calibration, statistics=statistics, seed=config.seed)
+    recovery = Recovery(model, traced, order, statistics)
+    sequential = SequentialRecovery(model, traced, torch.cat(calibration))
+    return DenseNetwork(model, traced, order, recovery, sequential, device)
 
 
 def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Conversation) -> Found:
@@ -71,7 +67,11 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
         InterruptedRunError: If the user stopped; completed trials are in the study.
         SearchError: If trials keep failing.
     """
+    for note in dense.recovery.notes:
+        conversation.say(note)
+    table = sensitivity_table(run, subject, dense, conversation)
     evaluator = ModelEvaluator(dense, subject.cost_model, held(subject, subject.splits.search))
+    solver = Solver(subject.space.knobs, table, subject.cost_model, subject.budget, subject.dense_cost)
     problem = Problem(
         graph=subject.traced.graph,
         knobs=subject.space.knobs,
@@ -79,13 +79,24 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
         dense=subject.dense_cost,
         budget=subject.budget,
         projection=subject.projection,
+        sensitivity=table,
+        decode=solver.solve,
         evaluate=evaluator,
     )
     with open_study(run.study_db) as study:
+        earlier = completed(study)
+        if earlier:
+            evaluator.defend(lowest_divergence(earlier).policy)
         _run_trials(run, subject, problem, study, conversation)
         found = completed(study)
-        best = _promoted(subject, dense, found)
-        return Found(best, uniform_policy(problem), tuple(found), evaluated(study), _trial_seconds(study))
+        return Found(
+            uniform=uniform_policy(problem),
+            solved=problem.solved([0.0] * len(problem.knobs)),
+            evaluations=tuple(found),
+            table_correlation=rank_correlation(table, found),
+            evaluated=evaluated(study),
+            seconds=_trial_seconds(study),
+        )
 
 
 def _run_trials(run: Run, subject: Subject, problem: Problem, study: optuna.Study, conversation: Conversation) -> None:
@@ -116,17 +127,6 @@ def _run_trials(run: Run, subject: Subject, problem: Problem, study: optuna.Stud
     write_trials_csv(run.trials_csv, study, groups)
     if conversation.stop():
         raise InterruptedRunError(f"The search was stopped after {len(completed(study))} of {asked} trials.")
-
-
-def _promoted(subject: Subject, dense: DenseNetwork, found: list[Evaluation]) -> CompressionPolicy:
-    """Measures the best few again on images that the search has not seen."""
-    ranked = {each.policy.digest(): each.policy for each in sorted(found, key=lambda each: each.divergence)}
-    candidates = list(ranked.values())[:_PROMOTED]
-    selection = held(subject, subject.splits.selection)
-    reference = answers(dense.model, selection, dense.device)
-    measured = [compare(answers(dense.slimmed(policy), selection, dense.device), reference) for policy in candidates]
-    best = min(range(len(candidates)), key=lambda index: measured[index].divergence)
-    return candidates[best]
 
 
 def _trial_seconds(study: optuna.Study) -> float:

@@ -62,6 +62,8 @@ class SearchSummary:
     """Policies that were measured; the other trials found theirs in the cache."""
     seconds: float
     """Wall time of the search, all sessions together."""
+    table_rank_correlation: float | None = None
+    """Spearman's, of the sensitivity table's predictions with the measured divergences; None for too few trials."""
 
 
 @dataclass(frozen=True, slots=True)

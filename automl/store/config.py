@@ -44,8 +44,8 @@ class RunConfig:
     """Epochs of the baseline; None chooses them by the data."""
     finetune_epochs: int | None = None
     """Epochs of the fine-tuning; None chooses them by the data, 0 skips it."""
-    importance: str = "l2"
-    """How channels are ranked: `l1`, `l2`, `taylor`, `bn` or `random`."""
+    importance: str = "obs"
+    """How channels are ranked: `obs`, `l1`, `l2`, `taylor`, `bn` or `random`."""
     limit: int | None = None
     """Most images of the data set that are used; None for all."""
 

@@ -25,7 +25,9 @@ def test_the_file_has_the_documented_layout(tmp_path: Path, metrics: Metrics) ->
             "accuracy", "accuracy_ci95", "macs", "params", "size_bytes", "bops", "latency_ms",
         }  # fmt: skip
     assert set(value["budgets"][0]) == {"metric", "asked", "predicted", "measured", "met"}
-    assert set(value["search"]) == {"engine", "trials", "evaluations", "seconds"}
+    assert set(value["search"]) == {
+        "engine", "trials", "evaluations", "seconds", "table_rank_correlation",
+    }  # fmt: skip
     assert value["baseline"]["accuracy_ci95"] == [0.961, 0.988]
     assert value["budgets"][1]["measured"] is None
 

@@ -1,0 +1,73 @@
+"""The sensitivity table of a run: measured once, saved with the run, held against the trials in the end."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from scipy.stats import spearmanr
+
+from automl.core.errors import InputError, InterruptedRunError
+from automl.core.evaluation import Evaluation
+from automl.core.sensitivity import SensitivityTable
+from automl.evaluate.dense import DenseNetwork
+from automl.evaluate.sensitivity import Probe, measured_table
+from automl.pipeline.conversation import Conversation
+from automl.pipeline.held import held
+from automl.pipeline.subject import Subject
+from automl.store.files import write_json
+from automl.store.run import Run
+
+_IMAGES = 256
+"""Of the search split; the differences between widths are large."""
+_LEAST_TRIALS = 4
+"""Below that a rank correlation says nothing."""
+
+
+def sensitivity_table(run: Run, subject: Subject, dense: DenseNetwork, conversation: Conversation) -> SensitivityTable:
+    """The run's table, from its file where an earlier session measured it.
+
+    Raises:
+        InterruptedRunError: If the user stopped; a table is measured whole or not at all.
+    """
+    path = run.state / "sensitivity.json"
+    facts = [
+        subject.fingerprint.weights,
+        subject.fingerprint.data,
+        subject.fingerprint.space,
+        subject.config.importance,
+    ]
+    saved = _read(path, facts)
+    if saved is not None:
+        return saved
+    knobs = subject.space.knobs
+    conversation.progress.phase("Sensitivity", len(knobs))
+
+    def show(group: str) -> None:
+        if conversation.stop():
+            raise InterruptedRunError("The search was stopped while the sensitivity table was measured.")
+        conversation.progress.advance(group)
+
+    images = torch.cat([batch for batch, _ in held(subject, subject.splits.search)])[:_IMAGES]
+    probe = Probe(dense, torch.split(images.to(subject.device), 64))
+    table = measured_table(dense, knobs, probe, show)
+    write_json(path, {"facts": facts, "table": table.to_json()})
+    return table
+
+
+def rank_correlation(table: SensitivityTable, evaluations: Sequence[Evaluation]) -> float | None:
+    """Spearman's correlation of predicted and measured divergences; None for too few different policies."""
+    by_policy = {each.policy.digest(): each for each in evaluations}.values()
+    predicted = [table.loss(each.policy.channels) for each in by_policy]
+    if len(set(predicted)) < _LEAST_TRIALS:
+        return None
+    return float(spearmanr(predicted, [each.divergence for each in by_policy]).statistic)
+
+
+def _read(path: Path, facts: list[str]) -> SensitivityTable | None:
+    """The table of these facts; None where the file is absent, damaged or of others."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return SensitivityTable.from_json(values["table"]) if values["facts"] == facts else None
+    except (OSError, ValueError, TypeError, KeyError, InputError):
+        return None
