@@ -1,0 +1,174 @@
+"""Ours against Torch-Pruning and ModelOpt FastNAS, at equal MACs and with the same fine-tuning.
+
+Every method gets the same calibration and search images. Of every result the multiply-adds are counted by torch, batch
+norm is recalibrated on the same images, and the dense network teaches it in the same way. Each result is on disk as
+soon as it is there: a benchmark that was interrupted goes on where it was.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+
+import optuna
+
+from automl.cli.session import conversation
+from automl.core.errors import AutoMLError, InputError, InterruptedRunError
+from automl.pipeline.conversation import Conversation
+from automl.pipeline.subject import Subject
+from benchmarks.cache import CACHE, ResultCache
+from benchmarks.contest import Arena, Effort, Result
+from benchmarks.method import Method
+from benchmarks.methods import OURS, find_methods
+from benchmarks.nets import UNSATURATED, Net, find_nets, open_net, remarks, why_not
+from benchmarks.options import Options, parser, shared
+from benchmarks.report import Report, percent, publish
+from benchmarks.standings import Place, Results, rows, tables
+
+BUDGETS = (0.5, 0.25, 0.125)
+
+Opener = Callable[[Net, int], Subject]
+Failures = Mapping[Place, str]
+"""What went wrong where, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to compare."""
+
+    nets: tuple[Net, ...]
+    budgets: tuple[float, ...]
+    """Shares of the dense network's MACs."""
+    seeds: tuple[int, ...]
+    effort: Effort
+    quick: bool
+    """Whether networks with a smaller input size take it."""
+    fresh: frozenset[str]
+    """Methods whose results on disk are not to be used."""
+
+
+def run(
+    plan: Plan, methods: Mapping[str, Method], cache: ResultCache, opener: Opener, talk: Conversation
+) -> tuple[Results, Failures]:
+    """Every result of the plan, and what failed; a method that fails for one seed is left out at that budget.
+
+    Raises:
+        InterruptedRunError: If the user stopped; what was measured is on disk.
+    """
+    found: dict[Place, list[Result]] = {}
+    failures: dict[Place, str] = {}
+    for net, seed in product(plan.nets, plan.seeds):
+        arena = _Lazy(net, seed, plan, opener)
+        for budget, (name, method) in product(plan.budgets, methods.items()):
+            where = f"{net.name} {percent(budget)} seed {seed}, {name}"
+            try:
+                result = _result(arena, name, method, budget, cache, talk)
+            except InterruptedRunError:
+                raise
+            except Exception as error:  # a peer may raise anything
+                failures[net.name, budget, name] = f"{where}: {type(error).__name__}: {error}"
+                talk.say(failures[net.name, budget, name])
+                continue
+            found.setdefault((net.name, budget, name), []).append(result)
+            talk.say(f"{where}: {_said(result)}")
+    return {place: results for place, results in found.items() if place not in failures}, failures
+
+
+class _Lazy:
+    """Opens a network only if a result of it is missing."""
+
+    def __init__(self, net: Net, seed: int, plan: Plan, opener: Opener) -> None:
+        self.net, self.seed, self.plan = net, seed, plan
+        self._opener = opener
+        self._arena: Arena | None = None
+
+    def __call__(self) -> Arena:
+        if self._arena is None:
+            self._arena = Arena(self._opener(self.net, self.seed))
+        return self._arena
+
+
+def _result(arena: _Lazy, name: str, method: Method, budget: float, cache: ResultCache, talk: Conversation) -> Result:
+    plan = arena.plan
+    facts = {"net": asdict(arena.net), "budget": budget, "seed": arena.seed, "method": name, "quick": plan.quick}
+    facts |= {"epochs": plan.effort.epochs} | ({"trials": plan.effort.trials} if name == OURS else {})
+
+    def measure() -> dict[str, object]:
+        return arena().measure(method, budget, plan.effort, talk.stop).to_json()
+
+    return Result(**cache.get(facts, measure, fresh=name in plan.fresh))
+
+
+def _said(result: Result) -> str:
+    return (
+        f"{percent(result.before)} before, {percent(result.after)} fine-tuned, dense {percent(result.dense)}, "
+        f"{percent(result.macs_share)} of MACs, {result.search_seconds:.0f} s"
+    )
+
+
+def _plan(arguments: argparse.Namespace, options: Options, methods: Sequence[str]) -> tuple[Plan, tuple[str, ...]]:
+    """The plan, and what to say of its networks."""
+    chosen = find_nets(arguments.nets or (("digits",) if options.quick else UNSATURATED))
+    budgets = arguments.budgets or ((0.25,) if options.quick else BUDGETS)
+    effort = Effort(
+        epochs=arguments.epochs or (1 if options.quick else 6), trials=arguments.trials or (8 if options.quick else 40)
+    )
+    fresh = frozenset(methods if arguments.fresh == "all" else filter(None, arguments.fresh.split(",")))
+    notes = tuple(remark for net in chosen for remark in remarks(net))
+    nets = tuple(net for net in chosen if why_not(net) is None)
+    return Plan(nets, tuple(budgets), options.seeds, effort, options.quick, fresh), notes
+
+
+def _chosen(methods: Mapping[str, Method], names: str | None) -> Mapping[str, Method]:
+    wanted = tuple(methods) if names is None else names.split(",")
+    unknown = [name for name in wanted if name not in methods]
+    if unknown:
+        raise InputError(f"A method must be one of {', '.join(methods)}, but got {unknown[0]!r}. Correct `--methods`.")
+    return {name: methods[name] for name in wanted}
+
+
+def _arguments() -> argparse.Namespace:
+    made = parser("Ours against Torch-Pruning and ModelOpt FastNAS.", seeds=3)
+    made.add_argument("--nets", metavar="A,B", help="networks (default: all that are not saturated; --quick: digits)")
+    made.add_argument("--budgets", metavar="0.5,0.25", type=_shares, help="shares of the MACs")
+    made.add_argument("--methods", metavar="A,B", help="methods (default: all that are installed)")
+    made.add_argument("--epochs", type=int, help="of the fine-tuning (default: 6; --quick: 1)")
+    made.add_argument("--trials", type=int, help="of our search (default: 40; --quick: 8)")
+    made.add_argument(
+        "--fresh", nargs="?", const="all", default="", metavar="A,B", help="measure again: all methods, or these"
+    )
+    return made.parse_args()
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def main() -> int:
+    """Runs the benchmark; returns the exit code."""
+    arguments = _arguments()
+    options = shared(arguments)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    methods, missing = find_methods()
+    methods = _chosen(methods, arguments.methods)
+    plan, notes = _plan(arguments, options, tuple(methods))
+    with conversation() as talk:
+        results, failures = run(
+            plan,
+            methods,
+            ResultCache(CACHE / "peers"),
+            lambda net, seed: open_net(net, seed, talk, quick=options.quick),
+            talk,
+        )
+    report = Report("benchmarks.peers", rows(results), tables(results), (*missing, *notes, *failures.values()))
+    ours_failed = any(name == OURS for _, _, name in failures)
+    return max(publish(report, options), int(ours_failed))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except AutoMLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
