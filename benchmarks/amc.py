@@ -79,6 +79,10 @@ class AmcEvaluator:
         """Memory that all samples take."""
         return sum(samples.inputs.nbytes + samples.outputs.nbytes for samples in self._samples.values())
 
+    def inputs(self) -> Mapping[str, NDArray[np.float32]]:
+        """What each layer read, of shape `(rows, entries)`."""
+        return {name: samples.inputs for name, samples in self._samples.items()}
+
     def recover(self, kept: KeptChannels) -> MaskedWeights:
         """One least-squares fit per layer that loses inputs."""
         started = time.perf_counter()

@@ -81,8 +81,10 @@ class Recovery:
         self._known: dict[tuple[str, bytes], Recovered] = {}
         self._known_bytes = 0
 
-    def apply(self, smaller: nn.Module, kept: KeptChannels) -> None:
+    def apply(self, smaller: nn.Module, kept: KeptChannels, *, own_memory: bool = False) -> None:
         """Gives `smaller`, the network sliced to `kept`, the recovered weights; tensors are replaced, not written.
+
+        A weight whose outputs all stay is the table's own, unless `own_memory` asks for a copy that can be trained.
 
         The mean that a layer loses goes into its bias, or else into the running mean of the batch norm behind it,
         whose running variance shrinks as its input's does (closed-form correction, without a data pass). A layer
@@ -96,8 +98,15 @@ class Recovery:
             found = self._recovered(name, inputs)
             if outputs is not None:
                 found = found.rows(torch.from_numpy(outputs).to(found.weight.device))
+            elif own_memory:
+                found = replace(found, weight=found.weight.clone())
             norm = self._norms.get(name)
             _install(found, _at(smaller, name), None if norm is None else _at(smaller, norm))
+
+    @property
+    def table_bytes(self) -> int:
+        """Memory of the recovered weights that are remembered."""
+        return self._known_bytes
 
     def curve(self, group: str) -> NDArray[np.float64]:
         """What the readers of a group lose at each width of it, while all other groups are whole.

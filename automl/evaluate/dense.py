@@ -45,6 +45,6 @@ class DenseNetwork:
         """
         kept = most_important(self.traced, policy, self.scores)
         smaller = slim(self.model, self.traced.channel_map, kept, own_memory=True)
-        self.recovery.apply(smaller, kept)
+        self.recovery.apply(smaller, kept, own_memory=True)
         self.sequential.apply(smaller.eval(), kept)
         return smaller

@@ -62,8 +62,12 @@ def test_slimming_runs_nothing(dense: DenseNetwork) -> None:
 def test_a_finalist_has_its_own_weights(dense: DenseNetwork) -> None:
     policy = CompressionPolicy({group.name: group.channels // 2 for group in dense.traced.graph.prunable})
     finalist = dense.finalist(policy)
-    theirs = {parameter.data_ptr() for parameter in dense.model.parameters()}
+    before = {name: tensor.clone() for name, tensor in finalist.state_dict().items()}
+    # Neither the dense network nor the recovery's table nor another finalist writes to its weights.
+    networks = (dense.model, dense.slimmed(policy), dense.finalist(policy))
+    theirs = {parameter.data_ptr() for network in networks for parameter in network.parameters()}
     assert not theirs & {parameter.data_ptr() for parameter in finalist.parameters()}
+    assert all(bool((tensor == before[name]).all()) for name, tensor in finalist.state_dict().items())
     assert all(parameter.requires_grad for parameter in finalist.parameters())
 
 

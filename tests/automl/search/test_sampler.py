@@ -5,7 +5,7 @@ import pytest
 from automl.search.engine import Engine
 from automl.search.registry import find_engine
 from tests.contracts.engine import EngineContract, LearningEngineContract, run_search
-from tests.contracts.problem import SeparableEvaluator, least_divergence
+from tests.contracts.problem import SeparableEvaluator
 
 
 class TestUniform(EngineContract):

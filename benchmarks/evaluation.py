@@ -1,0 +1,276 @@
+"""What one policy evaluation costs: AMC's way, the way of a loop around Torch-Pruning, and ours, on the same policies.
+
+AMC: least squares from stored samples for every layer that loses inputs, then the masked network of full size.
+Torch-Pruning: a copy of the network, its pruner, recalibrated batch norms, then all images. Ours: weights from the
+table, stitched into the sliced network, then all images; the race, which spares images, is left out on purpose. Weights
+and images are random: only the time counts here. `benchmarks.recovery` and `benchmarks.peers` measure what it is worth.
+"""
+
+import gc
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from automl.compress.batch_norm import recalibrate
+from automl.compress.importance import Scores, most_important, scores
+from automl.compress.probe import trace_prunable
+from automl.compress.reconstruction import Recovery
+from automl.compress.statistics import InputStatistics, NetworkStatistics, input_statistics
+from automl.compress.surgery import KeptChannels, kept_entries, slim
+from automl.core.budget import Budget
+from automl.core.policy import CompressionPolicy, dense_policy
+from automl.core.projection import Projection
+from automl.costs.model import AnalyticCostModel
+from automl.models.registry import build
+from automl.tracing.channel_map import TracedModel
+from benchmarks.amc import AmcEvaluator
+from benchmarks.interval import median95
+from benchmarks.options import Options, parser, shared
+from benchmarks.report import Details, Report, Row, publish
+from search_spaces.rules import default_rule
+from search_spaces.space import channel_space
+
+RECOVERY_TARGET, AMC_TARGET, PRUNER_TARGET = 50.0, 10.0, 5.0
+"""How many times cheaper ours is promised to be: recovery and whole evaluation than AMC's, evaluation than the loop."""
+EXACT_TARGET = 1e-6
+"""Largest relative difference from `lstsq`."""
+_BUDGET = "0.35flops"
+_BATCHES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One network and how much of everything it gets."""
+
+    model: str
+    size: int
+    """Pixels."""
+    images: int
+    """Images that each evaluation answers."""
+    points: int
+    """Places per batch and image that AMC samples; with 30 images in each of 10 batches, 300 rows a place."""
+
+
+SUBJECTS = (
+    Subject("cifar_resnet20", 32, 512, 100),
+    Subject("timm:mobilenetv1_100", 224, 64, 100),
+    Subject("torchvision:mobilenet_v2", 224, 64, 100),
+    Subject("torchvision:resnet50", 224, 32, 10),
+)
+"""100 places make AMC's 30,000 rows. ResNet-50 gets a tenth: all would take 9 GB and minutes a policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds of one policy."""
+
+    amc_recovery: float
+    amc_evaluation: float
+    """Recovery included."""
+    pruner_evaluation: float | None
+    """None where Torch-Pruning is not installed or fails on the network."""
+    recovery: float
+    evaluation: float
+    """Slicing and recovery included."""
+
+
+def main() -> int:
+    """Runs the benchmark; returns 1 where a target is missed."""
+    options = shared(parser(__doc__ or "", seeds=5).parse_args())
+    rows: list[Row] = []
+    lines: list[tuple[str, ...]] = []
+    for subject in SUBJECTS[:2] if options.quick else SUBJECTS:
+        found, line = _measured(subject, options)
+        rows += found
+        lines.append(line)
+    columns = ("", "AMC LS s", "AMC s", "Torch-Pruning s", "our recovery s", "ours s", "AMC samples MB", "our table MB")
+    details = Details("Seconds per policy, medians, and memory", columns, tuple(lines))
+    notes = (
+        "ResNet-50: AMC has a tenth of its rows here, which favours it.",
+        "Ours does not count the profile, which all policies share: one pass, one factorisation a layer.",
+    )
+    return publish(Report("benchmarks.evaluation", tuple(rows), (details,), notes), options)
+
+
+def _measured(subject: Subject, options: Options) -> tuple[list[Row], tuple[str, ...]]:
+    torch.manual_seed(0)
+    model = build(subject.model).eval()
+    traced = trace_prunable(model, (3, subject.size, subject.size))
+    generator = torch.Generator().manual_seed(0)
+    batches = [torch.randn(30, 3, subject.size, subject.size, generator=generator) for _ in range(_BATCHES)]
+    recalibrate(model, batches[:2])
+    images = torch.randn(subject.images, 3, subject.size, subject.size, generator=generator)
+    test = list(torch.split(images, 32))
+    order = scores(model, traced, "l2")
+    recovery = Recovery(model, traced, order, input_statistics(model, traced, batches))
+    amc = AmcEvaluator(model, traced, batches, points=subject.points)
+    policies = _policies(traced, len(options.seeds))
+    # The table of a real search is warm: widths come back. It is filled by the policies themselves here.
+    kept = [most_important(traced, policy, order) for policy in policies]
+    for each in kept:
+        recovery.apply(slim(model, traced.channel_map, each), each)
+    times = [_times(model, traced, recovery, amc, each, test, batches) for each in kept]
+    exact = max(_difference(model, traced, order, amc, each) for each in kept[:1])
+    samples_mb, table_mb = amc.sample_bytes / 1e6, recovery.table_bytes / 1e6
+    del amc
+    gc.collect()
+    return _rows(subject.model, times, exact), _line(subject.model, times, samples_mb, table_mb)
+
+
+def _policies(traced: TracedModel, count: int) -> list[CompressionPolicy]:
+    space = channel_space(traced.graph, default_rule(traced.graph))
+    cost_model = AnalyticCostModel(traced.graph)
+    dense = cost_model(dense_policy(traced.graph))
+    projection = Projection([knob.choices for knob in space.knobs], cost_model, Budget.parse(_BUDGET), dense)
+    full = np.array([knob.choices[-1] for knob in space.knobs], dtype=np.float64)
+    drawn = [np.random.default_rng(seed).uniform(0.3, 1.0, len(full)) * full for seed in range(count)]
+    names = [knob.target for knob in space.knobs]
+    return [CompressionPolicy(dict(zip(names, projection(each).tolist(), strict=True))) for each in drawn]
+
+
+def _times(
+    model: nn.Module,
+    traced: TracedModel,
+    recovery: Recovery,
+    amc: AmcEvaluator,
+    kept: KeptChannels,
+    test: Sequence[Tensor],
+    calibration: Sequence[Tensor],
+) -> Times:
+    masked = amc.recover(kept)
+    started = time.perf_counter()
+    amc.evaluate(masked.weights, test)
+    amc_forward = time.perf_counter() - started
+    started = time.perf_counter()
+    smaller = slim(model, traced.channel_map, kept)
+    sliced = time.perf_counter()
+    recovery.apply(smaller, kept)
+    recovered = time.perf_counter()
+    _answer(smaller.eval(), test)
+    done = time.perf_counter()
+    return Times(
+        amc_recovery=masked.seconds,
+        amc_evaluation=masked.seconds + amc_forward,
+        pruner_evaluation=_pruner_seconds(model, traced, kept, test, calibration),
+        recovery=recovered - sliced,
+        evaluation=done - started,
+    )
+
+
+def _pruner_seconds(
+    model: nn.Module, traced: TracedModel, kept: KeptChannels, test: Sequence[Tensor], calibration: Sequence[Tensor]
+) -> float | None:
+    """One turn of a loop around Torch-Pruning, with as many channels gone as the policy takes on average."""
+    try:
+        from benchmarks.torch_pruning_peer import one_shot
+    except ImportError:
+        return None
+    channels = traced.channel_map.channels
+    ratio = 1 - float(np.mean([len(kept[group]) / channels[group] for group in channels]))
+    started = time.perf_counter()
+    network = one_shot(model, tuple(test[0].shape[1:]), ratio)
+    recalibrate(network, calibration)
+    _answer(network.eval(), test)
+    return time.perf_counter() - started
+
+
+def _answer(network: nn.Module, batches: Sequence[Tensor]) -> None:
+    with torch.inference_mode():
+        for batch in batches:
+            network(batch)
+
+
+def _difference(model: nn.Module, traced: TracedModel, order: Scores, amc: AmcEvaluator, kept: KeptChannels) -> float:
+    """Largest relative difference of the weights from numpy's `lstsq` with an intercept, on AMC's own rows."""
+    modules = dict(model.named_modules())
+    layers: dict[str, InputStatistics] = {}
+    wanted: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
+    entries = kept_entries(traced.channel_map, kept)
+    for name, inputs in amc.inputs().items():
+        rows = inputs.astype(np.float64)
+        channels = entries.get((f"{name}.weight", 1))
+        weight = modules[name].get_parameter("weight").detach().double().flatten(1).numpy()
+        if channels is None or rows.shape[1] > 600 or len(rows) < 4 * rows.shape[1]:
+            continue  # a few seconds in all are enough
+        taps = rows.shape[1] // modules[name].get_parameter("weight").shape[1]
+        columns = (channels[:, None] * taps + np.arange(taps)).reshape(-1)
+        mean = rows.mean(axis=0)
+        covariance = (rows - mean).T @ (rows - mean) / len(rows)
+        layers[name] = InputStatistics(torch.from_numpy(mean), torch.from_numpy(covariance), taps, len(rows))
+        design = np.concatenate([rows[:, columns], np.ones((len(rows), 1))], axis=1)
+        wanted[name] = np.linalg.lstsq(design, rows @ weight.T, rcond=None)[0][:-1].T
+    smaller = slim(model.double(), traced.channel_map, kept)
+    Recovery(model, traced, order, NetworkStatistics(layers, {}, ()), ridge=0.0).apply(smaller, kept)
+    model.float()
+    found: Mapping[str, float] = {name: _relative(smaller, name, weight, entries) for name, weight in wanted.items()}
+    return max(found.values(), default=0.0)
+
+
+def _relative(
+    smaller: nn.Module,
+    name: str,
+    wanted: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]",
+    entries: Mapping[tuple[str, int], "np.ndarray[tuple[int, ...], np.dtype[np.int64]]"],
+) -> float:
+    outputs = entries.get((f"{name}.weight", 0))
+    rows = wanted if outputs is None else wanted[outputs]
+    ours = smaller.get_parameter(f"{name}.weight").detach().double().flatten(1).numpy()
+    return float(np.abs(ours - rows).max() / np.abs(rows).max())
+
+
+def _rows(model: str, times: Sequence[Times], exact: float) -> list[Row]:
+    pruner = [(each.pruner_evaluation, each.evaluation) for each in times if each.pruner_evaluation is not None]
+    pairs = {
+        "recovery": ([(each.amc_recovery, each.recovery) for each in times], "AMC's least squares", RECOVERY_TARGET),
+        "evaluation": ([(each.amc_evaluation, each.evaluation) for each in times], "AMC's way", AMC_TARGET),
+        "evaluation ": (pruner, "copy + Torch-Pruning + BN", PRUNER_TARGET),
+    }
+    rows = []
+    for what, (measured, baseline, target) in pairs.items():
+        if measured:
+            ratio = median95([theirs / ours for theirs, ours in measured])
+            ours = float(np.median([mine for _, mine in measured]))
+            rows.append(
+                Row(
+                    f"{model}: {what.strip()}, s",
+                    ours,
+                    baseline,
+                    ratio.value,
+                    "ratio",
+                    ratio.ci95,
+                    f">= {target:g}x cheaper",
+                    ratio.value >= target,
+                )
+            )
+    rows.append(
+        Row(
+            f"{model}: weights against lstsq", exact, "numpy", exact, "difference", None, "< 1e-6", exact < EXACT_TARGET
+        )
+    )
+    return rows
+
+
+def _line(model: str, times: Sequence[Times], samples_mb: float, table_mb: float) -> tuple[str, ...]:
+    def median(values: Sequence[float | None]) -> str:
+        known = [value for value in values if value is not None]
+        return f"{np.median(known):.4f}" if known else "-"
+
+    return (
+        model,
+        median([each.amc_recovery for each in times]),
+        median([each.amc_evaluation for each in times]),
+        median([each.pruner_evaluation for each in times]),
+        median([each.recovery for each in times]),
+        median([each.evaluation for each in times]),
+        f"{samples_mb:.0f}",
+        f"{table_mb:.0f}",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
