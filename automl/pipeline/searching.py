@@ -89,11 +89,14 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
             evaluator.defend(lowest_divergence(earlier).policy)
         _run_trials(run, subject, problem, study, conversation)
         found = completed(study)
+        correlation = rank_correlation(table, found)
+        if correlation is not None:
+            conversation.say(f"Sensitivity table against measured divergences: rank correlation {correlation:.2f}.")
         return Found(
             uniform=uniform_policy(problem),
             solved=problem.solved([0.0] * len(problem.knobs)),
             evaluations=tuple(found),
-            table_correlation=rank_correlation(table, found),
+            table_correlation=correlation,
             evaluated=evaluated(study),
             seconds=_trial_seconds(study),
         )
