@@ -17,7 +17,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 def held_batches(
     dataset: Dataset[tuple[Tensor, int]], images: int, image_values: int, batch_size: int, device: torch.device
 ) -> Batches:
-    """Batches of `dataset` in its own order.
+    """Batches of `dataset` in its own order; held ones are channels last, in which CPUs answer up to twice as fast.
 
     Args:
         dataset: Yields (float32 image, label).
@@ -29,4 +29,4 @@ def held_batches(
     loader = batches(dataset, batch_size)
     if images * image_values * 4 > HELD_BYTES:
         return loader
-    return [(inputs.to(device), labels.to(device)) for inputs, labels in loader]
+    return [(inputs.to(device, memory_format=torch.channels_last), labels.to(device)) for inputs, labels in loader]

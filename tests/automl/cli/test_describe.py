@@ -16,7 +16,7 @@ def test_the_json_of_a_dense_network_has_the_documented_keys(automl: Cli) -> Non
     assert list(value) == KEYS
     assert value["input"] == [3, 32, 32]
     assert list(value["groups"][0]) == [
-        "name", "channels", "kept", "prunable", "reason", "droppable", "drops", "producers", "consumers",
+        "name", "channels", "kept", "prunable", "droppable", "drops", "reason", "producers", "consumers",
     ]  # fmt: skip
     first = value["layers"][0]
     assert list(first) == ["name", "kind", "inputs", "outputs", "kernel", "stride", "out_size", "macs"]
