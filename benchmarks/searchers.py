@@ -21,14 +21,13 @@ from automl.core.problem import Problem
 from automl.evaluate.evaluator import ModelEvaluator
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
-from automl.pipeline.searching import dense_network
+from automl.pipeline.searching import dense_network, pose
 from automl.pipeline.sensitivity import sensitivity_table
 from automl.pipeline.subject import Subject
 from automl.report.progress import Progress
 from automl.search.engine import TrialReport
 from automl.search.registry import find_engine
 from automl.search.runner import search
-from automl.search.solver import Solver
 from automl.store.run import create_run
 from benchmarks.interval import mean95, paired95
 from benchmarks.nets import UNSATURATED, at_budget, find_nets, open_net, remarks, why_not
@@ -111,21 +110,10 @@ def _courses(subject: Subject, engines: Sequence[str], trials: int) -> dict[str,
         talk = Conversation(silent, progress, lambda: False)
         table = sensitivity_table(create_run(Path(folder), "benchmark"), subject, dense, talk)
     table_s = time.perf_counter() - started
-    solver = Solver(subject.space.knobs, table, subject.cost_model, subject.budget, subject.dense_cost)
     batches = list(held(subject, subject.splits.search))
     courses = {}
     for name in engines:
-        problem = Problem(
-            graph=subject.traced.graph,
-            knobs=subject.space.knobs,
-            cost_model=subject.cost_model,
-            dense=subject.dense_cost,
-            budget=subject.budget,
-            projection=subject.projection,
-            sensitivity=table,
-            decode=solver.solve,
-            evaluate=ModelEvaluator(dense, subject.cost_model, batches),
-        )
+        problem = pose(subject, table, ModelEvaluator(dense, subject.cost_model, batches))
         courses[name] = _course(problem, name, trials, subject.config.seed, 0.0 if name in BASELINES else table_s)
     return courses
 

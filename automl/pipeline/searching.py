@@ -12,9 +12,10 @@ from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
 from automl.compress.statistics import input_statistics
 from automl.core.errors import InterruptedRunError
-from automl.core.evaluation import Evaluation
+from automl.core.evaluation import Evaluation, Evaluator
 from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
+from automl.core.sensitivity import SensitivityTable
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.evaluator import ModelEvaluator
 from automl.pipeline.conversation import Conversation
@@ -60,6 +61,23 @@ def dense_network(subject: Subject) -> DenseNetwork:
     return DenseNetwork(model, traced, order, recovery, sequential, device)
 
 
+def pose(subject: Subject, table: SensitivityTable, evaluate: Evaluator) -> Problem:
+    """The search problem of a subject: its space, costs and budget, with the solver over `table`."""
+    knobs = subject.space.knobs
+    solver = Solver(knobs, table, subject.cost_model, subject.budget, subject.dense_cost)
+    return Problem(
+        graph=subject.traced.graph,
+        knobs=knobs,
+        cost_model=subject.cost_model,
+        dense=subject.dense_cost,
+        budget=subject.budget,
+        projection=subject.projection,
+        sensitivity=table,
+        decode=solver.solve,
+        evaluate=evaluate,
+    )
+
+
 def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Conversation) -> Found:
     """Completes the asked number of trials in the run's study and picks the policy to go on with.
 
@@ -71,18 +89,7 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
         conversation.say(note)
     table = sensitivity_table(run, subject, dense, conversation)
     evaluator = ModelEvaluator(dense, subject.cost_model, held(subject, subject.splits.search))
-    solver = Solver(subject.space.knobs, table, subject.cost_model, subject.budget, subject.dense_cost)
-    problem = Problem(
-        graph=subject.traced.graph,
-        knobs=subject.space.knobs,
-        cost_model=subject.cost_model,
-        dense=subject.dense_cost,
-        budget=subject.budget,
-        projection=subject.projection,
-        sensitivity=table,
-        decode=solver.solve,
-        evaluate=evaluator,
-    )
+    problem = pose(subject, table, evaluator)
     with open_study(run.study_db) as study:
         earlier = completed(study)
         if earlier:

@@ -6,12 +6,14 @@ all zeros are the solver's plain answer.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
 from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
@@ -54,9 +56,34 @@ def multiplier_names(problem: Problem) -> list[str]:
     return [f"z:{knob.target}" for knob in problem.knobs]
 
 
-def multiplier_space(problem: Problem) -> dict[str, FloatDistribution]:
-    """What every sampler of ours suggests from."""
-    return {name: FloatDistribution(-LARGEST, LARGEST) for name in multiplier_names(problem)}
+Proposal = Callable[[Problem, optuna.Study, np.random.Generator], NDArray[np.float64]]
+"""The next log-multipliers, of shape `(knobs,)`, from the trials so far; drawn with the generator alone."""
+
+
+class ProposalSampler(BaseSampler):
+    """Samples all multipliers at once by a function of the trials so far; without state, so that a kill loses none."""
+
+    def __init__(self, problem: Problem, seed: int, proposal: Proposal) -> None:
+        """For one problem; two with one seed propose the same after the same trials."""
+        self._problem, self._seed, self._proposal = problem, seed, proposal
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """All multipliers, whatever earlier trials had."""
+        return {name: FloatDistribution(-LARGEST, LARGEST) for name in multiplier_names(self._problem)}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The proposal, within `LARGEST`."""
+        generator = np.random.default_rng([self._seed, trial.number])
+        proposed = np.clip(self._proposal(self._problem, study, generator), -LARGEST, LARGEST)
+        return dict(zip(multiplier_names(self._problem), proposed.tolist(), strict=True))
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Never asked: the relative space holds all."""
+        return 0.0
 
 
 def tried(problem: Problem, study: optuna.Study) -> list[tuple[NDArray[np.float64], float]]:

@@ -8,19 +8,15 @@ from their posterior (Thompson 1933).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
 from scipy.optimize import least_squares
 
 from automl.core.evaluation import Evaluation
 from automl.core.problem import Problem
-from automl.search.multipliers import LARGEST, multiplier_names, multiplier_space
+from automl.search.multipliers import LARGEST
 from automl.store.trials import completed
 
 _PRIOR = 0.7
@@ -51,41 +47,20 @@ class _Posterior:
         return np.clip(self.mean + spread * noise, -LARGEST, LARGEST)
 
 
-class RefitSampler(BaseSampler):
-    """Fits the table's multipliers to the completed trials, whoever proposed them, and draws the next ones."""
-
-    def __init__(self, problem: Problem, seed: int) -> None:
-        """For one problem; two with one seed propose the same after the same trials."""
-        self._problem, self._seed = problem, seed
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """All multipliers, whatever earlier trials had."""
-        return dict(multiplier_space(self._problem))
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """The fitted multipliers where they lead to a new policy, else a draw that does."""
-        names = multiplier_names(self._problem)
-        evaluations = completed(study)
-        if not evaluations:
-            return dict.fromkeys(names, 0.0)
-        generator = np.random.default_rng([self._seed, trial.number])
-        known = {evaluation.policy.digest() for evaluation in evaluations}
-        posterior = _fitted(self._problem, evaluations)
-        proposal = np.clip(posterior.mean, -LARGEST, LARGEST)
-        for attempt in range(_ATTEMPTS):
-            if self._problem.solved(proposal.tolist()).digest() not in known:
-                break
-            # Wider each time: late in a search the posterior is so narrow that all draws lead to known policies.
-            proposal = posterior.draw(generator, _WIDENING**attempt)
-        return dict(zip(names, proposal.tolist(), strict=True))
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Never asked: the relative space holds all."""
-        return 0.0
+def refitted(problem: Problem, study: optuna.Study, generator: np.random.Generator) -> Vector:
+    """The log-multipliers that fit the completed trials, whoever proposed them; a draw where those are known."""
+    evaluations = completed(study)
+    if not evaluations:
+        return np.zeros(len(problem.knobs))
+    known = {evaluation.policy.digest() for evaluation in evaluations}
+    posterior = _fitted(problem, evaluations)
+    proposal = posterior.mean
+    for attempt in range(_ATTEMPTS):
+        if problem.solved(proposal.tolist()).digest() not in known:
+            break
+        # Wider each time: late in a search the posterior is so narrow that all draws lead to known policies.
+        proposal = posterior.draw(generator, _WIDENING**attempt)
+    return proposal
 
 
 def _fitted(problem: Problem, evaluations: Sequence[Evaluation]) -> _Posterior:

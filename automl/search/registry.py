@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from optuna.samplers import GPSampler, RandomSampler, TPESampler
 
 from automl.core.errors import InputError
-from automl.search.cma import CmaSampler
+from automl.search.cma import cma_draw
 from automl.search.engine import Engine
-from automl.search.evolution import EvolutionSampler
-from automl.search.multipliers import MultiplierEngine
-from automl.search.refit import RefitSampler
+from automl.search.evolution import evolved
+from automl.search.multipliers import MultiplierEngine, Proposal, ProposalSampler
+from automl.search.refit import refitted
 from automl.search.sampler import SamplerEngine
 
 
@@ -31,12 +31,16 @@ def _random() -> Engine:
     return SamplerEngine("random", lambda seed: RandomSampler(seed=seed))
 
 
+def _proposing(name: str, proposal: Proposal) -> Engine:
+    return MultiplierEngine(name, lambda problem, seed: ProposalSampler(problem, seed, proposal))
+
+
 def _solver() -> Engine:
-    return MultiplierEngine("solver", RefitSampler)
+    return _proposing("solver", refitted)
 
 
 def _evolution() -> Engine:
-    return MultiplierEngine("evolution", EvolutionSampler)
+    return _proposing("evolution", evolved)
 
 
 def _tpe() -> Engine:
@@ -49,7 +53,7 @@ def _gp() -> Engine:
 
 
 def _cma() -> Engine:
-    return MultiplierEngine("cma", CmaSampler)
+    return _proposing("cma", cma_draw)
 
 
 ENGINES: dict[str, EngineEntry] = {
