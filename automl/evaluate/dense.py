@@ -1,10 +1,12 @@
 """The trained network, and the two ways to make a smaller one of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from automl.compress.folding import fold
 from automl.compress.importance import Scores, most_important
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
@@ -25,18 +27,22 @@ class DenseNetwork:
     """Least-squares weights for every layer that loses inputs."""
     sequential: SequentialRecovery
     """Fits finalists layer by layer."""
+    norms: Mapping[str, str]
+    """Layer -> the batch norm that is folded into it where a network only answers."""
     device: torch.device
 
     def slimmed(self, policy: CompressionPolicy) -> nn.Module:
         """The network of `policy` in eval mode, in milliseconds: best channels, recovered weights, corrected norms.
 
         Nothing runs: what recovery and batch norms need was measured on the dense network. Tensors that the policy
-        leaves whole are the dense network's own.
+        leaves whole are the dense network's own. Batch norms are folded: the network can answer, but not be trained.
         """
         kept = most_important(self.traced, policy, self.scores)
         smaller = slim(self.model, self.traced.channel_map, kept)
         self.recovery.apply(smaller, kept)
-        return smaller.eval()
+        smaller.eval()
+        fold(smaller, self.norms)
+        return smaller
 
     def finalist(self, policy: CompressionPolicy) -> nn.Module:
         """The network of `policy` as well as data without labels can make it: one pass over the calibration images.

@@ -31,9 +31,10 @@ class Probe:
     def __init__(self, dense: DenseNetwork, batches: Sequence[Tensor]) -> None:
         """Runs the dense network once over `batches`, images on its device."""
         self._dense, self._batches = dense, batches
-        self._prefix = PrefixCache(dense.model, batches)
+        whole = dense.slimmed(dense_policy(dense.traced.graph))
+        self._prefix = PrefixCache(whole, batches)
         with torch.inference_mode():
-            self._reference = torch.cat([dense.model(batch).float().cpu() for batch in batches])
+            self._reference = torch.cat([whole(batch).float().cpu() for batch in batches])
 
     def __call__(self, policy: CompressionPolicy) -> float:
         """Mean divergence from the dense network in nats."""

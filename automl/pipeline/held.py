@@ -4,7 +4,7 @@ from automl.data.dataset import ImageDataset
 from automl.evaluate.held import Batches, held_batches
 from automl.pipeline.subject import Subject
 
-_BATCH = 64
+_BATCH = 128
 
 
 def held(subject: Subject, dataset: ImageDataset) -> Batches:

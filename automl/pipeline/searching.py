@@ -7,6 +7,7 @@ import optuna
 import torch
 from optuna.trial import TrialState
 
+from automl.compress.folding import foldable
 from automl.compress.importance import scores
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
@@ -58,7 +59,8 @@ def dense_network(subject: Subject) -> DenseNetwork:
     order = scores(model, traced, config.importance, images=calibration, statistics=statistics, seed=config.seed)
     recovery = Recovery(model, traced, order, statistics)
     sequential = SequentialRecovery(model, traced, torch.cat(calibration))
-    return DenseNetwork(model, traced, order, recovery, sequential, device)
+    norms = foldable(model, traced, calibration[0][:2])
+    return DenseNetwork(model, traced, order, recovery, sequential, norms, device)
 
 
 def pose(subject: Subject, table: SensitivityTable, evaluate: Evaluator) -> Problem:

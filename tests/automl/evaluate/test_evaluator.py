@@ -26,7 +26,7 @@ def dense() -> DenseNetwork:
     images = torch.randn(64, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     channel_scores = scores(model, traced, "l2")
     recovery = Recovery(model, traced, channel_scores, input_statistics(model, traced, [images]))
-    return DenseNetwork(model, traced, channel_scores, recovery, SequentialRecovery(model, traced, images), CPU)
+    return DenseNetwork(model, traced, channel_scores, recovery, SequentialRecovery(model, traced, images), {}, CPU)
 
 
 @pytest.fixture(scope="module")

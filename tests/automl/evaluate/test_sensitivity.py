@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from automl.compress.folding import foldable
 from automl.compress.importance import scores
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
@@ -24,7 +25,8 @@ def dense() -> DenseNetwork:
     traced = trace(model, (3, 16, 16))
     order = scores(model, traced, "l2")
     recovery = Recovery(model, traced, order, input_statistics(model, traced, [IMAGES]))
-    return DenseNetwork(model, traced, order, recovery, SequentialRecovery(model, traced, IMAGES), CPU)
+    sequential = SequentialRecovery(model, traced, IMAGES)
+    return DenseNetwork(model, traced, order, recovery, sequential, foldable(model, traced, IMAGES), CPU)
 
 
 def test_a_probe_measures_what_a_whole_forward_pass_measures(dense: DenseNetwork) -> None:
