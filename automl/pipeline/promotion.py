@@ -6,9 +6,11 @@ compared on images that the search has not seen, after a short training.
 
 import json
 import logging
-from dataclasses import asdict, replace
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
+from automl.compress.batch_norm import recalibrate
 from automl.core.policy import CompressionPolicy
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.measure import answers, compare
@@ -18,13 +20,13 @@ from automl.pipeline.searching import Found
 from automl.pipeline.subject import Subject
 from automl.store.files import write_json
 from automl.store.run import Run
-from automl.training.loop import train
-from automl.training.recipe import Recipe, finetune_recipe
+from automl.training.recipe import finetune_recipe
+from automl.training.together import distil_together
 
 _CANDIDATES = 4
 """Policies that are distilled, the solver's plain answer among them."""
-_SHARE = 1 / 15
-"""Epochs of the short distillation, as a share of those of the fine-tuning; at least one."""
+_SHARE = 1 / 60
+"""Batches of the short distillation, as a share of those of the fine-tuning."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -33,7 +35,7 @@ def promote(
 ) -> CompressionPolicy:
     """The policy to fine-tune.
 
-    Candidates that an earlier session distilled are not distilled again.
+    Where an earlier session compared the same candidates, its word is taken.
 
     Raises:
         InterruptedRunError: If the user stopped.
@@ -41,16 +43,15 @@ def promote(
     policies = candidates(found)
     if len(policies) == 1:
         return policies[0]
-    recipe = _recipe(subject)
     path = run.state / "promotion.json"
-    facts = json.dumps([subject.fingerprint.weights, subject.fingerprint.data, asdict(recipe)])
-    known = _read(path, facts)
-    conversation.progress.phase("Promotion", len(policies), sum(policy.digest() in known for policy in policies))
-    for policy in policies:
-        if policy.digest() not in known:
-            known[policy.digest()] = _worth(subject, dense, policy, recipe, conversation)
-            write_json(path, {"facts": facts, "divergence": known})
-            conversation.progress.advance(f"KL {known[policy.digest()]:.3f} on the selection split")
+    facts = json.dumps([subject.fingerprint.weights, subject.fingerprint.data, _steps(subject)])
+    digests = sorted(policy.digest() for policy in policies)
+    conversation.progress.phase("Promotion", len(policies))
+    known = _read(path, facts, digests)
+    if known is None:
+        measured = _worths(subject, dense, policies, conversation)
+        known = dict(zip((policy.digest() for policy in policies), measured, strict=True))
+        write_json(path, {"facts": facts, "divergence": known})
     return min(policies, key=lambda policy: known[policy.digest()])
 
 
@@ -64,38 +65,45 @@ def candidates(found: Found) -> list[CompressionPolicy]:
     return [*chosen[: _CANDIDATES - 1], found.solved]
 
 
-def _recipe(subject: Subject) -> Recipe:
-    full = finetune_recipe(len(subject.splits.train), epochs=subject.config.finetune_epochs)
-    return replace(full, epochs=0 if full.epochs == 0 else max(1, round(full.epochs * _SHARE)))
+def _steps(subject: Subject) -> int:
+    """Batches of the short distillation."""
+    images = len(subject.splits.train)
+    recipe = finetune_recipe(images, epochs=subject.config.finetune_epochs)
+    return math.ceil(_SHARE * recipe.epochs * images / recipe.batch_size)
 
 
-def _worth(
-    subject: Subject, dense: DenseNetwork, policy: CompressionPolicy, recipe: Recipe, conversation: Conversation
-) -> float:
-    network = dense.finalist(policy)
-    if recipe.epochs > 0:
-        train(
-            network,
-            train_set=subject.splits.train,
-            selection_set=subject.splits.selection,
-            calibration_set=subject.splits.calibration,
-            recipe=recipe,
-            seed=subject.config.seed,
-            device=subject.device,
-            teacher=dense.model,
-            stop=conversation.stop,
-        )
+def _worths(
+    subject: Subject, dense: DenseNetwork, policies: Sequence[CompressionPolicy], conversation: Conversation
+) -> list[float]:
+    """Divergence of each policy's network on the selection split, after the short distillation."""
+    networks = [dense.finalist(policy) for policy in policies]
+    distil_together(
+        networks,
+        dense.model,
+        subject.splits.train,
+        recipe=finetune_recipe(len(subject.splits.train)),
+        steps=_steps(subject),
+        seed=subject.config.seed,
+        device=subject.device,
+        stop=conversation.stop,
+    )
+    calibration = held(subject, subject.splits.calibration)
     selection = held(subject, subject.splits.selection)
-    measured = compare(answers(network, selection, dense.device), answers(dense.model, selection, dense.device))
-    _LOG.info("Candidate %s: KL %.4f after %d epochs", policy.digest()[:12], measured.divergence, recipe.epochs)
-    return measured.divergence
+    reference = answers(dense.model, selection, dense.device)
+    found = []
+    for policy, network in zip(policies, networks, strict=True):
+        recalibrate(network, (images for images, _ in calibration))
+        found.append(compare(answers(network, selection, dense.device), reference).divergence)
+        conversation.progress.advance(f"KL {found[-1]:.3f} on the selection split")
+        _LOG.info("Candidate %s: KL %.4f after %d steps", policy.digest()[:12], found[-1], _steps(subject))
+    return found
 
 
-def _read(path: Path, facts: str) -> dict[str, float]:
-    """Digest -> divergence, as far as it was measured under the same facts."""
+def _read(path: Path, facts: str, digests: Sequence[str]) -> dict[str, float] | None:
+    """Digest -> divergence, where just these policies were measured under the same facts."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        same = values["facts"] == facts
-        return {str(digest): float(value) for digest, value in values["divergence"].items()} if same else {}
+        found = {str(digest): float(value) for digest, value in values["divergence"].items()}
+        return found if values["facts"] == facts and sorted(found) == list(digests) else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return {}
+        return None

@@ -8,22 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
 from automl.compress.batch_norm import recalibrate
-from automl.core.errors import AutoMLError, InterruptedRunError
+from automl.core.errors import InterruptedRunError
 from automl.data.splits import batches
 from automl.training.checkpoint import Checkpoint, Kept
-from automl.training.distillation import distillation_loss
+from automl.training.learner import Learner
 from automl.training.recipe import Recipe
 from automl.training.score import Score, measure
 
 LabelledImages = Dataset[tuple[Tensor, int]]
 """Images `[C, H, W]`, each with its class, or -1 where it is not known."""
-_MOST_GRADIENT = 5.0
-"""Gradients with a longer norm are scaled down to this one."""
 _MEASURING_BATCH = 64
 
 
@@ -68,8 +64,7 @@ class Session:
         self._began, self._seconds_before = time.monotonic(), 0.0
         self._model, self._teacher, self._sets = model, teacher, sets
         self._recipe, self._seed, self._device = recipe, seed, device
-        self._optimizer = _optimizer(model, recipe)
-        self._schedule = _schedule(self._optimizer, recipe, len(self._train_batches(0)))
+        self._learner = Learner(model, recipe, recipe.epochs * len(self._train_batches(0)))
         self.epoch = 0
         if checkpoint is None:
             self.score = self._measure()
@@ -105,20 +100,20 @@ class Session:
             self.epoch,
             self.seconds,
             self._model.state_dict(),
-            self._optimizer.state_dict(),
-            self._schedule.state_dict(),
+            self._learner.optimizer.state_dict(),
+            self._learner.schedule.state_dict(),
             self.kept,
         )
 
     def finish(self) -> None:
         """Leaves the best weights in the network, and no gradients."""
         self._model.load_state_dict(self.kept.weights)
-        self._optimizer.zero_grad()
+        self._learner.optimizer.zero_grad()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self._model.load_state_dict(checkpoint.model)
-        self._schedule.load_state_dict(dict(checkpoint.schedule))
-        self._optimizer.load_state_dict(dict(checkpoint.optimizer))
+        self._learner.schedule.load_state_dict(dict(checkpoint.schedule))
+        self._learner.optimizer.load_state_dict(dict(checkpoint.optimizer))
         self.epoch, self.kept, self._seconds_before = checkpoint.epoch, checkpoint.kept, checkpoint.seconds
         self.score = checkpoint.kept.score
 
@@ -128,20 +123,7 @@ class Session:
         if self._teacher is not None:
             with torch.no_grad():
                 teacher_logits = self._teacher(images)
-        loss = distillation_loss(self._model(images), labels.to(self._device), teacher_logits, self._recipe)
-        self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = float(nn.utils.clip_grad_norm_(self._model.parameters(), _MOST_GRADIENT))
-        value = loss.item()
-        if not (math.isfinite(value) and math.isfinite(norm)):
-            raise AutoMLError(
-                f"A training loss must stay finite, but in epoch {self.epoch + 1} it is {value:g} and its gradient "
-                f"{norm:g}. Lower the learning rate of {self._recipe.learning_rate:g}, "
-                "or check the images and the weights for NaN."
-            )
-        self._optimizer.step()
-        self._schedule.step()
-        return value
+        return self._learner.learn(images, labels.to(self._device), teacher_logits)
 
     def _measure(self) -> Score:
         self._model.eval()
@@ -163,22 +145,6 @@ class Session:
         everything = batches(self._sets.train, size, shuffle_seed=seed)
         # A short last batch has noisy batch-norm statistics, and one of a single image has none.
         return batches(self._sets.train, size, shuffle_seed=seed, drop_last=len(everything) > 1)
-
-
-def _optimizer(model: nn.Module, recipe: Recipe) -> SGD:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
-
-
-def _schedule(optimizer: SGD, recipe: Recipe, steps_per_epoch: int) -> LRScheduler:
-    steps = max(1, recipe.epochs * steps_per_epoch)
-    if recipe.schedule == "cosine":
-        return CosineAnnealingLR(optimizer, steps)
-    return OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps, cycle_momentum=False)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

@@ -1,0 +1,70 @@
+"""One network and its optimizer: a step per batch."""
+
+import math
+
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+
+from automl.core.errors import AutoMLError
+from automl.training.distillation import distillation_loss
+from automl.training.recipe import Recipe
+
+_MOST_GRADIENT = 5.0
+"""Gradients with a longer norm are scaled down to this one."""
+
+
+class Learner:
+    """Learns batch by batch, in train mode.
+
+    Args:
+        model: On the device where it learns.
+        recipe: How.
+        steps: Batches in all, for the schedule.
+    """
+
+    def __init__(self, model: nn.Module, recipe: Recipe, steps: int) -> None:
+        self._model, self._recipe = model, recipe
+        self.optimizer = _optimizer(model, recipe)
+        self.schedule = _schedule(self.optimizer, recipe, max(1, steps))
+
+    def learn(self, images: Tensor, labels: Tensor, teacher_logits: Tensor | None) -> float:
+        """One step; returns the loss.
+
+        Args:
+            images: Shape `[N, C, H, W]`.
+            labels: Shape `[N]`.
+            teacher_logits: Shape `[N, classes]`; None to learn from the labels alone.
+
+        Raises:
+            AutoMLError: If the loss or its gradient is not finite.
+        """
+        loss = distillation_loss(self._model(images), labels, teacher_logits, self._recipe)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = float(nn.utils.clip_grad_norm_(self._model.parameters(), _MOST_GRADIENT))
+        value = loss.item()
+        if not (math.isfinite(value) and math.isfinite(norm)):
+            raise AutoMLError(
+                f"A training loss must stay finite, but in step {self.schedule.last_epoch + 1} it is {value:g} and its "
+                f"gradient {norm:g}. Lower the learning rate of {self._recipe.learning_rate:g}, "
+                "or check the images and the weights for NaN."
+            )
+        self.optimizer.step()
+        self.schedule.step()
+        return value
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> SGD:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+
+
+def _schedule(optimizer: SGD, recipe: Recipe, steps: int) -> LRScheduler:
+    if recipe.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, steps)
+    return OneCycleLR(optimizer, recipe.learning_rate, total_steps=steps, cycle_momentum=False)
