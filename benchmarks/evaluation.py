@@ -1,12 +1,15 @@
 """What one policy evaluation costs: AMC's way, the way of a loop around Torch-Pruning, and ours, on the same policies.
 
 AMC: least squares from stored samples for every layer that loses inputs, then the masked network of full size.
-Torch-Pruning: a copy of the network, its pruner, recalibrated batch norms, then all images. Ours: weights from the
-table, stitched into the sliced network, then all images; the race, which spares images, is left out on purpose. Weights
-and images are random: only the time counts here. `benchmarks.recovery` and `benchmarks.peers` measure what it is worth.
+Torch-Pruning: a copy of the network, its pruner, recalibrated batch norms, then all images. Ours: what the search
+does, weights from the table stitched into the sliced network, then the images.
+
+At 224 pixels weights and images are random and only the time counts; every policy answers all images there. The digits
+network is trained, and has the images of a real search: there our evaluator races each policy against the uniform one
+and spares images of the clear losers, as it does in a search. `benchmarks.recovery` and `benchmarks.peers` measure what
+the recovered networks are worth.
 """
 
-import gc
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -14,22 +17,32 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from automl.cli.session import conversation
 from automl.compress.batch_norm import recalibrate
-from automl.compress.importance import Scores, most_important, scores
+from automl.compress.folding import foldable
+from automl.compress.importance import most_important, scores
 from automl.compress.probe import trace_prunable
 from automl.compress.reconstruction import Recovery
+from automl.compress.sequential import SequentialRecovery
 from automl.compress.statistics import InputStatistics, NetworkStatistics, input_statistics
 from automl.compress.surgery import KeptChannels, kept_entries, slim
 from automl.core.budget import Budget
+from automl.core.knob import Knob
 from automl.core.policy import CompressionPolicy, dense_policy
 from automl.core.projection import Projection
 from automl.costs.model import AnalyticCostModel
+from automl.evaluate.dense import DenseNetwork
+from automl.evaluate.evaluator import ModelEvaluator
+from automl.evaluate.held import Batches
 from automl.models.registry import build
+from automl.pipeline.held import held
 from automl.tracing.channel_map import TracedModel
 from benchmarks.amc import AmcEvaluator
 from benchmarks.interval import median95
+from benchmarks.nets import find_nets, open_net
 from benchmarks.options import Options, parser, shared
 from benchmarks.report import Details, Report, Row, publish
 from search_spaces.rules import default_rule
@@ -40,12 +53,13 @@ RECOVERY_TARGET, AMC_TARGET, PRUNER_TARGET = 50.0, 10.0, 5.0
 EXACT_TARGET = 1e-6
 """Largest relative difference from `lstsq`."""
 _BUDGET = "0.35flops"
-_BATCHES = 10
+_BATCHES, _BATCH_SIZE = 10, 30
+"""Of the calibration: AMC has 60 batches of 50."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """One network and how much of everything it gets."""
+class Shape:
+    """A network with random weights, and how much of everything it gets."""
 
     model: str
     size: int
@@ -56,13 +70,27 @@ class Subject:
     """Places per batch and image that AMC samples; with 30 images in each of 10 batches, 300 rows a place."""
 
 
-SUBJECTS = (
-    Subject("cifar_resnet20", 32, 512, 100),
-    Subject("timm:mobilenetv1_100", 224, 64, 100),
-    Subject("torchvision:mobilenet_v2", 224, 64, 100),
-    Subject("torchvision:resnet50", 224, 32, 10),
+SHAPES = (
+    Shape("timm:mobilenetv1_100", 224, 64, 100),
+    Shape("torchvision:mobilenet_v2", 224, 64, 100),
+    Shape("torchvision:resnet50", 224, 32, 10),
 )
 """100 places make AMC's 30,000 rows. ResNet-50 gets a tenth: all would take 9 GB and minutes a policy."""
+DIGITS = "digits"
+"""The trained one, of `benchmarks.nets`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One network, ready to be evaluated in all three ways."""
+
+    name: str
+    dense: DenseNetwork
+    amc: AmcEvaluator
+    test: Batches
+    """What each evaluation answers."""
+    calibration: Sequence[Tensor]
+    raced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,81 +112,117 @@ def main() -> int:
     options = shared(parser(__doc__ or "", seeds=5).parse_args())
     rows: list[Row] = []
     lines: list[tuple[str, ...]] = []
-    for subject in SUBJECTS[:2] if options.quick else SUBJECTS:
-        found, line = _measured(subject, options)
+    for name in (DIGITS, *(shape.model for shape in SHAPES[: 1 if options.quick else len(SHAPES)])):
+        found, line = _measured(name, options)
         rows += found
         lines.append(line)
-    columns = ("", "AMC LS s", "AMC s", "Torch-Pruning s", "our recovery s", "ours s", "AMC samples MB", "our table MB")
+    columns = ("", "AMC LS s", "AMC s", "Torch-Pruning s", "our recovery s", "ours s", "AMC samples MB", "ours MB")
     details = Details("Seconds per policy, medians, and memory", columns, tuple(lines))
     notes = (
         "ResNet-50: AMC has a tenth of its rows here, which favours it.",
-        "Ours does not count the profile, which all policies share: one pass, one factorisation a layer.",
+        "Neither counts what all policies share: AMC's samples; our profile, one pass and one factorisation a layer.",
+        "MB: what stays in memory between policies, AMC's samples; our factors and the recovered weights.",
     )
     return publish(Report("benchmarks.evaluation", tuple(rows), (details,), notes), options)
 
 
-def _measured(subject: Subject, options: Options) -> tuple[list[Row], tuple[str, ...]]:
+def _measured(name: str, options: Options) -> tuple[list[Row], tuple[str, ...]]:
+    bench = _trained() if name == DIGITS else _random(next(shape for shape in SHAPES if shape.model == name))
+    dense = bench.dense
+    policies = _policies(dense.traced, len(options.seeds))
+    # The table of a real search is warm: widths come back. It is filled by the policies themselves here.
+    for policy in policies:
+        dense.slimmed(policy)
+    evaluator = _evaluator(bench)
+    times = []
+    for policy in policies:
+        evaluator = evaluator if bench.raced else _evaluator(bench)
+        times.append(_times(bench, evaluator, policy))
+    exact = _difference(dense, bench.amc, most_important(dense.traced, policies[0], dense.scores))
+    memory_mb = bench.amc.sample_bytes / 1e6, dense.recovery.held_bytes / 1e6
+    return _rows(name, times, exact), _line(name, times, *memory_mb)
+
+
+def _random(shape: Shape) -> Bench:
     torch.manual_seed(0)
-    model = build(subject.model).eval()
-    traced = trace_prunable(model, (3, subject.size, subject.size))
+    model = build(shape.model).eval()
+    traced = trace_prunable(model, (3, shape.size, shape.size))
     generator = torch.Generator().manual_seed(0)
-    batches = [torch.randn(30, 3, subject.size, subject.size, generator=generator) for _ in range(_BATCHES)]
+    batches = [torch.randn(_BATCH_SIZE, 3, shape.size, shape.size, generator=generator) for _ in range(_BATCHES)]
     recalibrate(model, batches[:2])
-    images = torch.randn(subject.images, 3, subject.size, subject.size, generator=generator)
-    test = list(torch.split(images, 32))
+    images = torch.randn(shape.images, 3, shape.size, shape.size, generator=generator)
+    test = [
+        (batch.contiguous(memory_format=torch.channels_last), torch.zeros(len(batch), dtype=torch.int64))
+        for batch in torch.split(images, 32)
+    ]
+    dense = _dense(model, traced, batches, torch.device("cpu"))
+    return Bench(shape.model, dense, AmcEvaluator(model, traced, batches, points=shape.points), test, batches, False)
+
+
+def _trained() -> Bench:
+    with conversation() as talk:
+        subject = open_net(find_nets(DIGITS)[0], 0, talk)
+    model, traced = subject.model.eval(), subject.traced
+    images = torch.cat([batch for batch, _ in held(subject, subject.splits.calibration)])
+    batches = list(torch.split(images, _BATCH_SIZE)[:_BATCHES])
+    dense = _dense(model, traced, batches, subject.device)
+    test = list(held(subject, subject.splits.search))
+    return Bench(DIGITS, dense, AmcEvaluator(model, traced, batches, points=100), test, batches, True)
+
+
+def _dense(model: nn.Module, traced: TracedModel, batches: Sequence[Tensor], device: torch.device) -> DenseNetwork:
     order = scores(model, traced, "l2")
     recovery = Recovery(model, traced, order, input_statistics(model, traced, batches))
-    amc = AmcEvaluator(model, traced, batches, points=subject.points)
-    policies = _policies(traced, len(options.seeds))
-    # The table of a real search is warm: widths come back. It is filled by the policies themselves here.
-    kept = [most_important(traced, policy, order) for policy in policies]
-    for each in kept:
-        recovery.apply(slim(model, traced.channel_map, each), each)
-    times = [_times(model, traced, recovery, amc, each, test, batches) for each in kept]
-    exact = max(_difference(model, traced, order, amc, each) for each in kept[:1])
-    samples_mb, table_mb = amc.sample_bytes / 1e6, recovery.table_bytes / 1e6
-    del amc
-    gc.collect()
-    return _rows(subject.model, times, exact), _line(subject.model, times, samples_mb, table_mb)
+    sequential = SequentialRecovery(model, traced, batches[0][:2])  # not measured here
+    return DenseNetwork(model, traced, order, recovery, sequential, foldable(model, traced, batches[0][:2]), device)
+
+
+def _evaluator(bench: Bench) -> ModelEvaluator:
+    traced = bench.dense.traced
+    evaluator = ModelEvaluator(bench.dense, AnalyticCostModel(traced.graph), bench.test)
+    if bench.raced:
+        full = dense_policy(traced.graph).channels
+        evaluator.defend(_projected(traced, np.array([0.5 * full[knob.target] for knob in _knobs(traced)])))
+    return evaluator
 
 
 def _policies(traced: TracedModel, count: int) -> list[CompressionPolicy]:
-    space = channel_space(traced.graph, default_rule(traced.graph))
-    cost_model = AnalyticCostModel(traced.graph)
-    dense = cost_model(dense_policy(traced.graph))
-    projection = Projection([knob.choices for knob in space.knobs], cost_model, Budget.parse(_BUDGET), dense)
-    full = np.array([knob.choices[-1] for knob in space.knobs], dtype=np.float64)
+    """Random ones within the budget."""
+    full = np.array([knob.choices[-1] for knob in _knobs(traced)], dtype=np.float64)
     drawn = [np.random.default_rng(seed).uniform(0.3, 1.0, len(full)) * full for seed in range(count)]
-    names = [knob.target for knob in space.knobs]
-    return [CompressionPolicy(dict(zip(names, projection(each).tolist(), strict=True))) for each in drawn]
+    return [_projected(traced, each) for each in drawn]
 
 
-def _times(
-    model: nn.Module,
-    traced: TracedModel,
-    recovery: Recovery,
-    amc: AmcEvaluator,
-    kept: KeptChannels,
-    test: Sequence[Tensor],
-    calibration: Sequence[Tensor],
-) -> Times:
-    masked = amc.recover(kept)
+def _projected(traced: TracedModel, widths: NDArray[np.float64]) -> CompressionPolicy:
+    cost_model, knobs = AnalyticCostModel(traced.graph), _knobs(traced)
+    dense = cost_model(dense_policy(traced.graph))
+    projection = Projection([knob.choices for knob in knobs], cost_model, Budget.parse(_BUDGET), dense)
+    names = [knob.target for knob in knobs]
+    return CompressionPolicy(dict(zip(names, projection(widths).tolist(), strict=True)))
+
+
+def _knobs(traced: TracedModel) -> Sequence[Knob]:
+    return channel_space(traced.graph, default_rule(traced.graph)).knobs
+
+
+def _times(bench: Bench, evaluator: ModelEvaluator, policy: CompressionPolicy) -> Times:
+    dense = bench.dense
+    kept = most_important(dense.traced, policy, dense.scores)
+    images = [batch for batch, _ in bench.test]
+    masked = bench.amc.recover(kept)
     started = time.perf_counter()
-    amc.evaluate(masked.weights, test)
+    bench.amc.evaluate(masked.weights, images)
     amc_forward = time.perf_counter() - started
+    smaller = slim(dense.model, dense.traced.channel_map, kept)
     started = time.perf_counter()
-    smaller = slim(model, traced.channel_map, kept)
-    sliced = time.perf_counter()
-    recovery.apply(smaller, kept)
-    recovered = time.perf_counter()
-    _answer(smaller.eval(), test)
-    done = time.perf_counter()
+    dense.recovery.apply(smaller, kept)
+    recovered = time.perf_counter() - started
     return Times(
         amc_recovery=masked.seconds,
         amc_evaluation=masked.seconds + amc_forward,
-        pruner_evaluation=_pruner_seconds(model, traced, kept, test, calibration),
-        recovery=recovered - sliced,
-        evaluation=done - started,
+        pruner_evaluation=_pruner_seconds(dense.model, dense.traced, kept, images, bench.calibration),
+        recovery=recovered,
+        evaluation=evaluator(policy).seconds,
     )
 
 
@@ -185,8 +249,9 @@ def _answer(network: nn.Module, batches: Sequence[Tensor]) -> None:
             network(batch)
 
 
-def _difference(model: nn.Module, traced: TracedModel, order: Scores, amc: AmcEvaluator, kept: KeptChannels) -> float:
+def _difference(dense: DenseNetwork, amc: AmcEvaluator, kept: KeptChannels) -> float:
     """Largest relative difference of the weights from numpy's `lstsq` with an intercept, on AMC's own rows."""
+    model, traced, order = dense.model, dense.traced, dense.scores
     modules = dict(model.named_modules())
     layers: dict[str, InputStatistics] = {}
     wanted: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
@@ -255,7 +320,7 @@ def _rows(model: str, times: Sequence[Times], exact: float) -> list[Row]:
     return rows
 
 
-def _line(model: str, times: Sequence[Times], samples_mb: float, table_mb: float) -> tuple[str, ...]:
+def _line(model: str, times: Sequence[Times], samples_mb: float, ours_mb: float) -> tuple[str, ...]:
     def median(values: Sequence[float | None]) -> str:
         known = [value for value in values if value is not None]
         return f"{np.median(known):.4f}" if known else "-"
@@ -268,7 +333,7 @@ def _line(model: str, times: Sequence[Times], samples_mb: float, table_mb: float
         median([each.recovery for each in times]),
         median([each.evaluation for each in times]),
         f"{samples_mb:.0f}",
-        f"{table_mb:.0f}",
+        f"{ours_mb:.0f}",
     )
 
 

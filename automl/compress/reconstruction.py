@@ -104,9 +104,9 @@ class Recovery:
             _install(found, _at(smaller, name), None if norm is None else _at(smaller, norm))
 
     @property
-    def table_bytes(self) -> int:
-        """Memory of the recovered weights that are remembered."""
-        return self._known_bytes
+    def held_bytes(self) -> int:
+        """Memory of the factors and of the recovered weights that are remembered."""
+        return self._known_bytes + sum(layer.bytes for layer in self._layers.values())
 
     def curve(self, group: str) -> NDArray[np.float64]:
         """What the readers of a group lose at each width of it, while all other groups are whole.
@@ -151,6 +151,11 @@ class _Layer:
         self._mean_output = dense @ self._mean
         self._explained = self.factor.lower.T @ dense.T  # [entries, rows]: squared, the variance that each entry adds
         self._variance = self._explained.square().sum(dim=0) - self.factor.added * dense.square().sum(dim=1)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the factor and of what was made of it."""
+        return self.factor.lower.nbytes + self._explained.nbytes
 
     def solve(self, inputs: NDArray[np.int64]) -> Recovered:
         """The weights for these input channels, ascending."""
