@@ -24,7 +24,7 @@ from automl.training.recipe import finetune_recipe
 from benchmarks.arms import ARMS, L1_RECALIBRATED, OURS, Workshop, random, uniform
 from benchmarks.cache import CACHE, ResultCache
 from benchmarks.interval import mean95, paired95, rank_correlation95
-from benchmarks.nets import UNSATURATED, Net, at_budget, find_nets, open_net, remarks, why_not
+from benchmarks.nets import BY_DEFAULT, Net, at_budget, find_nets, open_net, remarks, why_not
 from benchmarks.options import parser, shared
 from benchmarks.report import Details, Report, Row, percent, publish
 
@@ -157,7 +157,11 @@ def _correlation(value: float, ci95: tuple[float, float] | None) -> str:
 
 def _arguments() -> argparse.Namespace:
     made = parser("Accuracy before fine-tuning, by how the weights were recovered.", seeds=5)
-    made.add_argument("--nets", metavar="A,B", help="networks (default: all that are not saturated; --quick: digits)")
+    made.add_argument(
+        "--nets",
+        metavar="A,B",
+        help="networks (default: resnet20-clutter, mobilenetv2-clutter and imagenet-mobilenetv2; --quick: digits)",
+    )
     made.add_argument("--policies", type=int, help="random policies to rank; 0 for none (default: 12; --quick: 5)")
     made.add_argument("--epochs", type=int, help="of their fine-tuning (default: 3; --quick: 1)")
     made.add_argument("--fresh", action="store_true", help="fine-tune again what is on disk")
@@ -174,7 +178,7 @@ def main() -> int:
     details: list[Details] = []
     notes: list[str] = []
     with conversation() as talk:
-        for net in find_nets(arguments.nets or (("digits",) if options.quick else UNSATURATED)):
+        for net in find_nets(arguments.nets or (("digits",) if options.quick else BY_DEFAULT)):
             notes.extend(remarks(net))
             if why_not(net) is not None:
                 continue

@@ -30,7 +30,7 @@ from automl.search.registry import find_engine
 from automl.search.runner import search
 from automl.store.run import create_run
 from benchmarks.interval import mean95, paired95
-from benchmarks.nets import UNSATURATED, at_budget, find_nets, open_net, remarks, why_not
+from benchmarks.nets import BY_DEFAULT, at_budget, find_nets, open_net, remarks, why_not
 from benchmarks.options import Options, parser, shared
 from benchmarks.report import Details, Report, Row, publish
 
@@ -75,7 +75,7 @@ def main() -> int:
     arguments.add_argument("--plots", type=Path, metavar="DIR", help="write an SVG per network and budget there")
     parsed = arguments.parse_args()
     options = shared(parsed)
-    nets = find_nets(parsed.nets or (["resnet20-clutter"] if options.quick else UNSATURATED[:3]))
+    nets = find_nets(parsed.nets or (["resnet20-clutter"] if options.quick else BY_DEFAULT[:2]))
     checkpoints = CHECKPOINTS[:1] if options.quick else CHECKPOINTS
     rows: list[Row] = []
     details: list[Details] = []
