@@ -11,13 +11,13 @@ from automl.core.policy import CompressionPolicy, checked_policy
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.held import Batches
 from automl.evaluate.measure import Answers, answers, compare, divergences
-from automl.evaluate.race import Lap, rung_reached
+from automl.evaluate.race import Lap, margin_at
 
 
 class ModelEvaluator:
     """Measures policies on the search split; satisfies `core.evaluation.Evaluator`.
 
-    A policy that is clearly worse than the best one so far is not measured on all images (`race`).
+    A policy that is worse than the best one so far is not measured on all images (`race`).
     """
 
     def __init__(self, dense: DenseNetwork, cost_model: CostModel, search: Batches) -> None:
@@ -68,8 +68,9 @@ class ModelEvaluator:
             logits.append(one.logits)
             labels.append(one.labels)
             before, images = images, images + len(targets)
-            if self._best is not None and rung_reached(before, images):
+            margin = margin_at(before, images)
+            if self._best is not None and margin is not None:
                 ours = divergences(torch.cat(logits), self.reference.logits[:images])
-                if Lap(ours, self._best[:images]).lost:
+                if Lap(ours, self._best[:images]).lost(margin):
                     break
         return Answers(torch.cat(logits), torch.cat(labels))

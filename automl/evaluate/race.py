@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-RUNGS = (128, 512, 2048)
-"""Images after which a policy may be given up (EvoPress has rungs of this kind for language models)."""
-_STANDARD_ERRORS = 3.0
-"""A policy is given up when it is worse by so many standard errors of the paired difference: one in 700 by chance."""
+RUNGS = {128: 3.0, 512: 1.0, 2048: 0.0}
+"""Images -> a policy is given up after so many if it is worse by this many standard errors of the paired difference.
+
+By chance that happens to an equal one once in 700 times at the first rung, and to every other one at the last: what is
+not ahead there will hardly be the best, and its divergence is known well enough. (EvoPress has rungs of this kind.)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,20 +23,19 @@ class Lap:
     ours: Tensor  # [images], nats
     best: Tensor  # [images], nats
 
-    @property
-    def lost(self) -> bool:
-        """Whether ours is worse beyond doubt."""
+    def lost(self, margin: float) -> bool:
+        """Whether ours is worse by more than `margin` standard errors."""
         difference = self.ours - self.best
         if len(difference) < 2:
             return False
         error = difference.std() / len(difference) ** 0.5
-        return bool(difference.mean() > _STANDARD_ERRORS * error)
+        return bool(difference.mean() > margin * error)
 
     def extrapolated(self, best_mean: float) -> float:
         """Divergence of ours on all images: that of the best, plus the difference on those that both have seen."""
         return best_mean + float((self.ours - self.best).mean())
 
 
-def rung_reached(before: int, now: int) -> bool:
-    """Whether one of `RUNGS` lies above `before` images and at or below `now`."""
-    return any(before < rung <= now for rung in RUNGS)
+def margin_at(before: int, now: int) -> float | None:
+    """The margin of the highest rung above `before` images and at or below `now`; None where there is none."""
+    return next((margin for rung, margin in reversed(RUNGS.items()) if before < rung <= now), None)

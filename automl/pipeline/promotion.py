@@ -23,9 +23,9 @@ from automl.store.run import Run
 from automl.training.recipe import finetune_recipe
 from automl.training.together import distil_together
 
-_CANDIDATES = 4
+_CANDIDATES = 3
 """Policies that are distilled, the solver's plain answer among them."""
-_SHARE = 1 / 60
+_SHARE = 1 / 120
 """Batches of the short distillation, as a share of those of the fine-tuning."""
 _LOG = logging.getLogger(__name__)
 
