@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from automl.compress.batch_norm import NormFinder, correct
+from automl.compress.gram import gram
 from automl.compress.statistics import MOST_ENTRIES
 from automl.compress.surgery import KeptChannels, kept_entries
 from automl.tracing.channel_map import TracedModel
@@ -207,7 +208,7 @@ def _solved(inputs: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Te
     """Ridge regressions of shape `(problems, outputs, entries)` and their intercepts `(problems, outputs)`."""
     mean, wanted = inputs.mean(dim=1, keepdim=True), targets.mean(dim=1, keepdim=True)
     centred = inputs - mean
-    covariance = (centred.mT @ centred / inputs.shape[1]).double()
+    covariance = (torch.stack([gram(each) for each in centred]) / inputs.shape[1]).double()
     product = (centred.mT @ (targets - wanted) / inputs.shape[1]).double()
     diagonal = covariance.diagonal(dim1=1, dim2=2)
     # What never changes has no variance: the smallest ridge keeps such a problem solvable.

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from automl.compress.batch_norm import NormFinder
+from automl.compress.gram import gram
 from automl.core.errors import SearchError
 from automl.tracing.channel_map import TracedModel
 
@@ -179,7 +180,7 @@ class _Sums:
             self._products = rows.new_zeros(size, size)
         self.rows += len(rows)
         self._total += rows.sum(dim=0)
-        self._products.addmm_(rows.T, rows)
+        self._products += gram(rows)
 
     def statistics(self, *, centred: bool) -> InputStatistics:
         """What was seen, on the CPU."""

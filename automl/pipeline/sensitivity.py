@@ -18,7 +18,7 @@ from automl.pipeline.subject import Subject
 from automl.store.files import write_json
 from automl.store.run import Run
 
-_IMAGES = 256
+_IMAGES = 128
 """Of the search split; the differences between widths are large."""
 _LEAST_TRIALS = 4
 """Below that a rank correlation says nothing."""

@@ -1,0 +1,13 @@
+"""The product of a matrix with itself, of which only half needs to be computed."""
+
+import torch
+from torch import Tensor
+
+
+def gram(rows: Tensor) -> Tensor:
+    """`rows.T @ rows`, of shape `(columns, columns)`, for `rows` of shape `(rows, columns)`."""
+    if rows.device.type != "cpu":
+        return rows.T @ rows
+    # numpy sees that both factors are one matrix and asks BLAS for `syrk`; torch does all of the work.
+    values = rows.numpy()
+    return torch.from_numpy(values.T @ values)
