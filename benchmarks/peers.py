@@ -112,7 +112,7 @@ def _plan(arguments: argparse.Namespace, options: Options, methods: Sequence[str
     chosen = find_nets(arguments.nets or (("digits",) if options.quick else BY_DEFAULT))
     budgets = arguments.budgets or ((0.25,) if options.quick else BUDGETS)
     effort = Effort(
-        epochs=arguments.epochs or (1 if options.quick else 3), trials=arguments.trials or (8 if options.quick else 24)
+        epochs=arguments.epochs or (1 if options.quick else 3), trials=arguments.trials or (8 if options.quick else 16)
     )
     fresh = frozenset(methods if arguments.fresh == "all" else filter(None, arguments.fresh.split(",")))
     notes = tuple(remark for net in chosen for remark in remarks(net))
@@ -138,7 +138,7 @@ def _arguments() -> argparse.Namespace:
     made.add_argument("--budgets", metavar="0.5,0.25", type=_shares, help="shares of the MACs")
     made.add_argument("--methods", metavar="A,B", help="methods (default: all that are installed)")
     made.add_argument("--epochs", type=int, help="of the fine-tuning (default: 3; --quick: 1)")
-    made.add_argument("--trials", type=int, help="of our search (default: 24; --quick: 8)")
+    made.add_argument("--trials", type=int, help="of our search (default: 16; --quick: 8)")
     made.add_argument(
         "--fresh", nargs="?", const="all", default="", metavar="A,B", help="measure again: all methods, or these"
     )

@@ -1,10 +1,10 @@
 """The trained network, and the two ways to make a smaller one of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from automl.compress.folding import fold
 from automl.compress.importance import Scores, most_important
@@ -30,6 +30,8 @@ class DenseNetwork:
     norms: Mapping[str, str]
     """Layer -> the batch norm that is folded into it where a network only answers."""
     device: torch.device
+    _fitted: dict[str, Mapping[str, Tensor]] = field(default_factory=dict, init=False)
+    """Digest -> weights and buffers of the finalists so far; a run asks for the same few several times."""
 
     def slimmed(self, policy: CompressionPolicy) -> nn.Module:
         """The network of `policy` in eval mode, in milliseconds: best channels, recovered weights, corrected norms.
@@ -52,5 +54,11 @@ class DenseNetwork:
         kept = most_important(self.traced, policy, self.scores)
         smaller = slim(self.model, self.traced.channel_map, kept, own_memory=True)
         self.recovery.apply(smaller, kept, own_memory=True)
-        self.sequential.apply(smaller.eval(), kept)
+        smaller.eval()
+        known = self._fitted.get(policy.digest())
+        if known is not None:
+            smaller.load_state_dict(known)
+            return smaller
+        self.sequential.apply(smaller, kept)
+        self._fitted[policy.digest()] = {name: tensor.clone() for name, tensor in smaller.state_dict().items()}
         return smaller

@@ -25,7 +25,7 @@ from automl.training.together import distil_together
 
 _CANDIDATES = 3
 """Policies that are distilled, the solver's plain answer among them."""
-_SHARE = 1 / 120
+_SHARE = 1 / 200
 """Batches of the short distillation, as a share of those of the fine-tuning."""
 _LOG = logging.getLogger(__name__)
 

@@ -71,6 +71,21 @@ def test_a_finalist_has_its_own_weights(dense: DenseNetwork) -> None:
     assert all(parameter.requires_grad for parameter in finalist.parameters())
 
 
+def test_a_finalist_is_fitted_once_and_comes_back_as_it_was_before_its_training(
+    dense: DenseNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = CompressionPolicy({group.name: group.channels // 4 for group in dense.traced.graph.prunable})
+    first = dense.finalist(policy)
+    before = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+    for tensor in first.state_dict().values():
+        tensor.zero_()  # a training
+    monkeypatch.setattr(SequentialRecovery, "apply", lambda *_: pytest.fail("fitted again"))
+    second = dense.finalist(policy)
+
+    assert all(torch.equal(tensor, before[name]) for name, tensor in second.state_dict().items())
+    assert not second.training
+
+
 def racing(dense: DenseNetwork) -> ModelEvaluator:
     images = torch.randn(512, 3, 16, 16, generator=torch.Generator().manual_seed(3))
     labels = torch.zeros(512, dtype=torch.int64)
