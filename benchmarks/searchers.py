@@ -9,16 +9,21 @@ evaluations: an engine whose policies are worse has more of them in that time, b
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import matplotlib.pyplot as plt
 import optuna
 from rich.console import Console
 
 from automl.core.problem import Problem
+from automl.core.sensitivity import SensitivityTable
+from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.evaluator import ModelEvaluator
+from automl.evaluate.held import Batches
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
 from automl.pipeline.searching import dense_network, pose
@@ -29,6 +34,7 @@ from automl.search.engine import TrialReport
 from automl.search.registry import find_engine
 from automl.search.runner import search
 from automl.store.run import create_run
+from benchmarks.cache import CACHE, ResultCache
 from benchmarks.interval import mean95, paired95
 from benchmarks.nets import BY_DEFAULT, at_budget, find_nets, open_net, remarks, why_not
 from benchmarks.options import Options, parser, shared
@@ -73,6 +79,7 @@ def main() -> int:
     arguments.add_argument("--budgets", default="0.25flops", help="budgets, joined by spaces")
     arguments.add_argument("--engines", default=",".join(ENGINES), help="engines, joined by commas")
     arguments.add_argument("--plots", type=Path, metavar="DIR", help="write an SVG per network and budget there")
+    arguments.add_argument("--fresh", action="store_true", help="search again what is on disk")
     parsed = arguments.parse_args()
     options = shared(parsed)
     nets = find_nets(parsed.nets or (["resnet20-clutter"] if options.quick else BY_DEFAULT[:2]))
@@ -83,11 +90,7 @@ def main() -> int:
         if why_not(net) is not None:
             continue
         for budget in parsed.budgets.split():
-            subjects = [_subject(net.name, budget, seed, options) for seed in options.seeds]
-            courses: dict[str, list[Course]] = {name: [] for name in parsed.engines.split(",")}
-            for subject in subjects:
-                for name, course in _courses(subject, list(courses), checkpoints[-1]).items():
-                    courses[name].append(course)
+            courses = _courses(net.name, budget, options, parsed.engines.split(","), checkpoints[-1], parsed.fresh)
             title = f"{net.name}, {budget}"
             rows += _rows(title, courses, checkpoints)
             details.append(_table(title, courses, checkpoints))
@@ -104,20 +107,45 @@ def _subject(net: str, budget: str, seed: int, options: Options) -> Subject:
         return at_budget(open_net(find_nets(net)[0], seed, talk, quick=options.quick), budget)
 
 
-def _courses(subject: Subject, engines: Sequence[str], trials: int) -> dict[str, Course]:
-    dense = dense_network(subject)
+class _Bench:
+    """One network, budget and seed; the table is measured when an engine is first run."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._ready: tuple[DenseNetwork, SensitivityTable, Batches, float] | None = None
+
+    def measured(self, engine: str, trials: int) -> dict[str, Any]:
+        """One engine's course, as JSON values."""
+        dense, table, batches, table_s = self._ready = self._ready or _prepared(self._subject)
+        problem = pose(self._subject, table, ModelEvaluator(dense, self._subject.cost_model, batches))
+        head_start_s = 0.0 if engine in BASELINES else table_s
+        return asdict(_course(problem, engine, trials, self._subject.config.seed, head_start_s))
+
+
+def _courses(net: str, budget: str, options: Options, engines: Sequence[str], trials: int, fresh: bool) -> Courses:
+    cache = ResultCache(CACHE / "searchers")
+    courses: dict[str, list[Course]] = {name: [] for name in engines}
+    for seed in options.seeds:
+        bench = _Bench(_subject(net, budget, seed, options))
+        for name in engines:
+            facts = {"net": net, "budget": budget, "seed": seed, "engine": name, "trials": trials}
+            facts |= {"quick": options.quick}
+            result = cache.get(facts, partial(bench.measured, name, trials), fresh=fresh)
+            courses[name].append(Course(tuple(result["best"]), tuple(result["seconds"])))
+            print(f"{net} {budget} seed {seed}, {name}: {courses[name][-1].best[-1]:.3f}", file=sys.stderr)
+    return courses
+
+
+def _prepared(subject: Subject) -> tuple[DenseNetwork, SensitivityTable, Batches, float]:
+    """The dense network, its table, the search images, and the seconds that the first two took."""
     silent = Console(quiet=True)
     started = time.perf_counter()
+    dense = dense_network(subject)
     with TemporaryDirectory() as folder, Progress(silent) as progress:
         talk = Conversation(silent, progress, lambda: False)
         table = sensitivity_table(create_run(Path(folder), "benchmark"), subject, dense, talk)
     table_s = time.perf_counter() - started
-    batches = list(held(subject, subject.splits.search))
-    courses = {}
-    for name in engines:
-        problem = pose(subject, table, ModelEvaluator(dense, subject.cost_model, batches))
-        courses[name] = _course(problem, name, trials, subject.config.seed, 0.0 if name in BASELINES else table_s)
-    return courses
+    return dense, table, list(held(subject, subject.splits.search)), table_s
 
 
 def _course(problem: Problem, name: str, trials: int, seed: int, head_start_s: float) -> Course:
