@@ -90,6 +90,7 @@ class Bench:
     test: Batches
     """What each evaluation answers."""
     calibration: Sequence[Tensor]
+    """What batch norms are recalibrated on: of the trained network the whole split, as in `benchmarks.peers`."""
     raced: bool
 
 
@@ -164,10 +165,11 @@ def _trained() -> Bench:
         subject = open_net(find_nets(DIGITS)[0], 0, talk)
     model, traced = subject.model.eval(), subject.traced
     images = torch.cat([batch for batch, _ in held(subject, subject.splits.calibration)])
-    batches = list(torch.split(images, _BATCH_SIZE)[:_BATCHES])
+    batches = torch.split(images, _BATCH_SIZE)
     dense = _dense(model, traced, batches, subject.device)
     test = list(held(subject, subject.splits.search))
-    return Bench(DIGITS, dense, AmcEvaluator(model, traced, batches, points=100), test, batches, True)
+    amc = AmcEvaluator(model, traced, batches[:_BATCHES], points=100)
+    return Bench(DIGITS, dense, amc, test, batches, True)
 
 
 def _dense(model: nn.Module, traced: TracedModel, batches: Sequence[Tensor], device: torch.device) -> DenseNetwork:

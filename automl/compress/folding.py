@@ -53,9 +53,11 @@ def fold(network: nn.Module, norms: Mapping[str, str]) -> None:
         network: In eval mode; changed.
         norms: Layer -> the batch norm that reads it, and it alone. Those that surgery has taken away are passed over.
     """
+    modules = dict(network.named_modules())
     for path, norm_path in norms.items():
-        parent, name = _place(network, norm_path)
-        layer, norm = network.get_submodule(path), parent._modules[name]
+        parent_path, _, name = norm_path.rpartition(".")
+        layer, parent = modules[path], modules[parent_path]
+        norm = parent._modules[name]
         rest = None if norm is None else _rest(norm)
         if rest is not None and isinstance(layer, nn.Conv2d | nn.Linear):
             _absorb(layer, cast(nn.BatchNorm2d, norm))
@@ -80,9 +82,5 @@ def _absorb(layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d) -> None:
         weight, bias = fused(
             layer.weight, layer.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
+    # Not by attribute: `nn.Module.__setattr__` takes as long as the arithmetic.
     layer._parameters.update(weight=weight, bias=bias)
-
-
-def _place(network: nn.Module, path: str) -> tuple[nn.Module, str]:
-    parent, _, name = path.rpartition(".")
-    return network.get_submodule(parent), name

@@ -47,15 +47,18 @@ class Measurement:
 
 def answers(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], device: torch.device) -> Answers:
     """The logits of `model` in eval mode on every image."""
-    training = model.training
-    model.eval()
+    # Setting flags takes long for a small network, and those that a search measures are in eval mode already.
+    training = {module for module in model.modules() if module.training}
+    if training:
+        model.eval()
     logits: list[Tensor] = []
     labels: list[Tensor] = []
     with torch.inference_mode():
         for images, targets in batches:
             logits.append(model(images.to(device)).float().cpu())
             labels.append(targets.cpu())
-    model.train(training)
+    for module in training:
+        module.training = True
     return Answers(torch.cat(logits), torch.cat(labels))
 
 
