@@ -92,16 +92,18 @@ def _show_unfinished(console: "Console", found: "Standing", name: str) -> None:
 def _show_channels(console: "Console", kept: Mapping[str, int], full: Mapping[str, int]) -> None:
     """Prints the channels kept of each group; `full` has those of the dense network, or nothing where unknown."""
     from automl.cli.listing import show_table
+    from automl.report.console import kept_words
     from automl.report.quantity import percent
 
     if not full:
-        show_table(console, ("Channel group", "Kept"), [(group, str(count)) for group, count in sorted(kept.items())])
+        rows = [(group, kept_words(count)) for group, count in sorted(kept.items())]
+        show_table(console, ("Channel group", "Kept"), rows)
         return
-    rows = [
-        (group, str(kept.get(group, count)), str(count), percent(kept.get(group, count) / count))
+    shares = [
+        (group, kept_words(kept.get(group, count)), str(count), percent(kept.get(group, count) / count))
         for group, count in sorted(full.items())
     ]
-    show_table(console, ("Channel group", "Kept", "Of", "Share"), rows)
+    show_table(console, ("Channel group", "Kept", "Of", "Share"), shares)
 
 
 def _show_files(console: "Console", run: "Run") -> None:

@@ -70,7 +70,7 @@ def show_groups(console: Console, graph: ModelGraph, kept: Mapping[str, int]) ->
     rows = [
         (
             group.name,
-            f"{kept.get(group.name, group.channels)} of {group.channels}",
+            f"{kept_words(kept.get(group.name, group.channels))} of {group.channels}",
             str(len(group.producers)),
             str(len(group.consumers)),
             group.reason or "",
@@ -79,6 +79,11 @@ def show_groups(console: Console, graph: ModelGraph, kept: Mapping[str, int]) ->
     ]
     table = TextTable(("Channel group", "Kept", "Made by", "Read by", "Stays whole because"), tuple(rows))
     console.print(rendered(table, left=(0, 4)))
+
+
+def kept_words(channels: int) -> str:
+    """How many channels of a group a policy keeps; a group without any went with its branch."""
+    return str(channels) if channels else "dropped"
 
 
 def show_layers(console: Console, graph: ModelGraph, kept: Mapping[str, int]) -> None:

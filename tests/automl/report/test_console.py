@@ -60,10 +60,12 @@ def test_groups_and_layers_show_what_a_policy_leaves(console: Console) -> None:
     graph = separable_graph()
     whole = replace(graph.groups[1], reason="[red] class logits")
     show_groups(console, replace(graph, groups=(graph.groups[0], whole)), {"block0": 8})
+    show_groups(console, graph, {"block0": 0})
     show_layers(console, graph, {"block0": 8})
     lines = [line.split() for line in text(console).splitlines()]
     assert ["block0", "8", "of", "32", "1", "1"] in lines
     assert ["block1", "32", "of", "32", "1", "1", "[red]", "class", "logits"] in lines
+    assert ["block0", "dropped", "of", "32", "1", "1"] in lines
     # A 1x1 convolution from 4 to 8 channels on one pixel: 32 MACs.
     assert ["block0", "conv", "4", ">", "8", "1x1", "1x1", "32"] in lines
     assert ["block1", "conv", "4", ">", "32", "1x1", "1x1", "128"] in lines
