@@ -1,6 +1,17 @@
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 from automl.compress.gram import gram
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_it_is_the_product_of_the_transposed_matrix_with_itself() -> None:
