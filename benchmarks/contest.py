@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from torch import nn
+
 from automl.compress.batch_norm import recalibrate
 from automl.core.errors import SearchError
 from automl.evaluate.held import Batches
@@ -14,7 +16,7 @@ from automl.pipeline.subject import Subject
 from automl.training.loop import train
 from automl.training.recipe import finetune_recipe
 from benchmarks.macs import count_macs
-from benchmarks.method import Compressed, Method, Task, macs_target
+from benchmarks.method import Method, Task, macs_target
 from benchmarks.nets import at_budget
 
 
@@ -80,7 +82,7 @@ class Arena:
             raise SearchError(f"A result must have at most {target:,} MACs, but has {macs:,}.")
         recalibrate(found.network, (images for images, _ in self._calibration))
         before = compare(answers(found.network, self._test, subject.device), self._reference)
-        self._finetune(found, effort.epochs, stop)
+        finetune(self._subject, found.network, effort.epochs, stop)
         after = compare(answers(found.network, self._test, subject.device), self._reference)
         return Result(
             macs_share=macs / count_macs(subject.model, task.input_shape),
@@ -93,16 +95,22 @@ class Arena:
             images=after.images,
         )
 
-    def _finetune(self, found: Compressed, epochs: int, stop: Callable[[], bool]) -> None:
-        splits = self._subject.splits
-        train(
-            found.network,
-            train_set=splits.train,
-            selection_set=splits.selection,
-            calibration_set=splits.calibration,
-            recipe=finetune_recipe(len(splits.train), epochs=epochs),
-            seed=self._subject.config.seed,
-            device=self._subject.device,
-            teacher=self._subject.model,
-            stop=stop,
-        )
+
+def finetune(subject: Subject, network: nn.Module, epochs: int, stop: Callable[[], bool]) -> None:
+    """Trains `network` in place with the dense one as its teacher: the same for everyone who is compared.
+
+    Raises:
+        InterruptedRunError: If `stop` said so.
+    """
+    splits = subject.splits
+    train(
+        network,
+        train_set=splits.train,
+        selection_set=splits.selection,
+        calibration_set=splits.calibration,
+        recipe=finetune_recipe(len(splits.train), epochs=epochs),
+        seed=subject.config.seed,
+        device=subject.device,
+        teacher=subject.model,
+        stop=stop,
+    )

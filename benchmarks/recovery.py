@@ -19,10 +19,9 @@ from automl.evaluate.measure import Measurement, answers, compare
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
 from automl.pipeline.subject import Subject
-from automl.training.loop import train
-from automl.training.recipe import finetune_recipe
 from benchmarks.arms import ARMS, L1_RECALIBRATED, OURS, Workshop, random, uniform
 from benchmarks.cache import CACHE, ResultCache
+from benchmarks.contest import finetune
 from benchmarks.interval import mean95, paired95, rank_correlation95
 from benchmarks.nets import BY_DEFAULT, Net, at_budget, find_nets, open_net, remarks, why_not
 from benchmarks.options import parser, shared
@@ -134,19 +133,8 @@ def _finetuned(
     subject: Subject, workshop: Workshop, policy: CompressionPolicy, ranking: Ranking, talk: Conversation
 ) -> dict[str, float]:
     network = workshop.network(OURS, policy, own_memory=True)
-    splits = subject.splits
-    train(
-        network,
-        train_set=splits.train,
-        selection_set=splits.selection,
-        calibration_set=splits.calibration,
-        recipe=finetune_recipe(len(splits.train), epochs=ranking.epochs),
-        seed=subject.config.seed,
-        device=subject.device,
-        teacher=subject.model,
-        stop=talk.stop,
-    )
-    test = held(subject, splits.test)
+    finetune(subject, network, ranking.epochs, talk.stop)
+    test = held(subject, subject.splits.test)
     reference = answers(subject.model, test, subject.device)
     return {"accuracy": compare(answers(network, test, subject.device), reference).accuracy}
 
