@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 
 import optuna
+import torch
 
 from automl.cli.session import conversation
 from automl.core.errors import AutoMLError, InputError, InterruptedRunError
@@ -92,7 +93,8 @@ class _Lazy:
 def _result(arena: _Lazy, name: str, method: Method, budget: float, cache: ResultCache, talk: Conversation) -> Result:
     plan = arena.plan
     facts = {"net": asdict(arena.net), "budget": budget, "seed": arena.seed, "method": name, "quick": plan.quick}
-    facts |= {"epochs": plan.effort.epochs} | ({"trials": plan.effort.trials} if name == OURS else {})
+    facts |= {"epochs": plan.effort.epochs, "threads": torch.get_num_threads()}
+    facts |= {"trials": plan.effort.trials} if name == OURS else {}
 
     def measure() -> dict[str, object]:
         return arena().measure(method, budget, plan.effort, talk.stop).to_json()

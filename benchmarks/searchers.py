@@ -17,6 +17,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import optuna
+import torch
 from rich.console import Console
 
 from automl.core.problem import Problem
@@ -129,7 +130,7 @@ def _courses(net: str, budget: str, options: Options, engines: Sequence[str], tr
         bench = _Bench(_subject(net, budget, seed, options))
         for name in engines:
             facts = {"net": net, "budget": budget, "seed": seed, "engine": name, "trials": trials}
-            facts |= {"quick": options.quick}
+            facts |= {"quick": options.quick, "threads": torch.get_num_threads()}
             result = cache.get(facts, partial(bench.measured, name, trials), fresh=fresh)
             courses[name].append(Course(tuple(result["best"]), tuple(result["seconds"])))
             print(f"{net} {budget} seed {seed}, {name}: {courses[name][-1].best[-1]:.3f}", file=sys.stderr)
