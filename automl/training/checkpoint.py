@@ -16,12 +16,12 @@ from automl.store.files import write_bytes
 from automl.training.recipe import Recipe
 from automl.training.score import Score
 
-_FORMAT = "automl-training/1"
+_FORMAT = "automl-training/2"
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The best weights so far."""
+    """The weights to stay with, so far."""
 
     epoch: int
     """0 for the weights that the training was given."""
@@ -58,7 +58,7 @@ class Checkpoint:
     schedule: Mapping[str, Any]
     """State dict of the learning-rate schedule."""
     kept: Kept
-    """The best weights so far."""
+    """The weights to stay with, so far."""
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint, identity: Identity) -> None:

@@ -37,7 +37,7 @@ class TrainResult:
     accuracy: float
     """Of the kept weights on the selection split, in [0, 1]; agreement with the teacher where there are no labels."""
     epoch: int
-    """Epoch whose weights were kept; 0 where none was better than those that the training was given."""
+    """Epoch whose weights were kept, mostly the last; 0 for those that the training was given."""
     epochs: int
     """Epochs of the whole training."""
     seconds: float
@@ -59,16 +59,17 @@ def train(
     stop: Callable[[], bool] | None = None,
     fingerprint: str = "",
 ) -> TrainResult:
-    """Trains `model` in place; afterwards it holds the best weights by selection accuracy.
+    """Trains `model` in place; afterwards it holds the last weights, or earlier ones that are clearly better.
 
-    The weights that it starts from take part. Every measurement is of recalibrated batch-norm statistics: on a
-    data set of 1,800 images the running averages alone cost a pruned MobileNetV2 seven points of accuracy.
+    Clearly is by more than a standard error of the selection accuracy. The weights that it starts from take part.
+    Every measurement is of recalibrated batch-norm statistics: on a data set of 1,800 images the running averages
+    alone cost a pruned MobileNetV2 seven points of accuracy.
     On a CPU the same seed gives the same weights, resumed or not; torch's global generator is left as it was.
 
     Args:
         model: Moved to `device`; its train and eval flags are as before afterwards.
         train_set: At least two images.
-        selection_set: What the best epoch is chosen by.
+        selection_set: What the epoch whose weights stay is chosen by.
         calibration_set: What batch norm is recalibrated on; at least two images.
         recipe: How.
         seed: Of the order of the images and of whatever draws from torch's generator, such as augmentation.

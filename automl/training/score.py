@@ -1,5 +1,6 @@
 """How good a network is on the selection split."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,14 +16,26 @@ from automl.training.distillation import UNLABELLED, divergences
 class Score:
     """What the best checkpoint is chosen by."""
 
-    accuracy: float
-    """Share of right answers in [0, 1]; where an image has no label, the teacher's answer is the right one."""
+    right: int
+    """Right answers; where an image has no label, the teacher's answer is the right one."""
+    images: int
+    """At least 1."""
     loss: float
     """Mean cross-entropy, or KL divergence from the teacher where an image has no label, in nats."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, in [0, 1]."""
+        return self.right / self.images
 
     def better_than(self, other: "Score") -> bool:
         """Whether the accuracy is higher, or the same at a lower loss."""
         return (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
+
+    def clearly_better_than(self, other: "Score") -> bool:
+        """Whether the accuracy is higher by more than its standard error (Agresti and Coull 1998)."""
+        share = (self.right + 2) / (self.images + 4)  # not even a hundred right answers of a hundred are certain
+        return self.accuracy - other.accuracy > math.sqrt(share * (1 - share) / (self.images + 4))
 
 
 def measure(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], teacher: nn.Module | None) -> Score:
@@ -40,7 +53,7 @@ def measure(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], teacher:
             images += len(inputs)
     if images == 0:
         raise DataError("The selection split must have at least one image, but is empty. Give more images.")
-    return Score(right / images, loss / images)
+    return Score(right, images, loss / images)
 
 
 def _compare(logits: Tensor, labels: Tensor, images: Tensor, teacher: nn.Module | None) -> tuple[Tensor, Tensor]:

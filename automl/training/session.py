@@ -30,13 +30,13 @@ class TrainingSets:
     train: LabelledImages
     """What the weights are fitted to."""
     selection: LabelledImages
-    """What the best epoch is chosen by."""
+    """What the epoch whose weights stay is chosen by."""
     calibration: LabelledImages
     """What batch norm is recalibrated on; the labels are not read."""
 
 
 class Session:
-    """What changes from epoch to epoch: weights, optimizer, schedule and the best weights so far.
+    """What changes from epoch to epoch: weights, optimizer, schedule and the weights to stay with.
 
     Every random number of an epoch follows from the seed and the epoch's number, so that a resumed training
     draws the same ones. The caller keeps torch's global generator from harm.
@@ -90,7 +90,7 @@ class Session:
             losses.append(self._step(images, labels))
         self.epoch += 1
         self.score = self._measure()
-        if self.score.better_than(self.kept.score):
+        if self._is_worth_keeping():
             self.kept = self._keep()
         return math.fsum(losses) / len(losses)
 
@@ -106,7 +106,7 @@ class Session:
         )
 
     def finish(self) -> None:
-        """Leaves the best weights in the network, and no gradients."""
+        """Leaves the kept weights in the network, and no gradients."""
         self._model.load_state_dict(self.kept.weights)
         self._learner.optimizer.zero_grad()
 
@@ -132,6 +132,13 @@ class Session:
         selection = batches(self._sets.selection, _MEASURING_BATCH)
         moved = ((self._moved(images), labels.to(self._device)) for images, labels in selection)
         return measure(self._model, moved, self._teacher)
+
+    def _is_worth_keeping(self) -> bool:
+        if self.epoch < self._recipe.epochs:
+            return self.score.better_than(self.kept.score)
+        # The schedule ends with the last epoch, whose weights are the best but for accident. A selection split of a few
+        # hundred images, all answered rightly by many epochs, would take an early one: by a tie, or by one image.
+        return not self.kept.score.clearly_better_than(self.score)
 
     def _keep(self) -> Kept:
         weights = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}

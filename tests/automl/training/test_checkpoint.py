@@ -19,7 +19,7 @@ def checkpoint(epoch: int = 3) -> Checkpoint:
     model = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
-    kept = Kept(2, Score(0.5, 1.5), model.state_dict())
+    kept = Kept(2, Score(5, 10, 1.5), model.state_dict())
     return Checkpoint(epoch, 1.25, model.state_dict(), optimizer.state_dict(), schedule.state_dict(), kept)
 
 
@@ -28,7 +28,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     write_checkpoint(path, written, IDENTITY)
     read = read_checkpoint(path, IDENTITY, CPU)
     assert read is not None
-    assert (read.epoch, read.seconds, read.kept.epoch, read.kept.score) == (3, 1.25, 2, Score(0.5, 1.5))
+    assert (read.epoch, read.seconds, read.kept.epoch, read.kept.score) == (3, 1.25, 2, Score(5, 10, 1.5))
     assert torch.equal(read.model["weight"], written.model["weight"])
     assert torch.equal(read.kept.weights["bias"], written.kept.weights["bias"])
     assert read.optimizer == written.optimizer

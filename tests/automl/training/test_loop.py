@@ -162,7 +162,16 @@ def test_another_trainings_checkpoint_is_refused(tiny_net: TinyNet, tmp_path: Pa
         run(tiny_net, seed=2, checkpoint=tmp_path / "training.pt")
 
 
-def test_weights_that_training_does_not_improve_are_kept(tiny_net: TinyNet) -> None:
+def test_the_last_weights_are_kept_where_earlier_ones_are_as_good(tiny_net: TinyNet) -> None:
+    run(tiny_net, replace(RECIPE, epochs=15))
+    before = weights(tiny_net)
+    # As accurate from the first epoch on; trained against smoothed labels, the loss rises all the while.
+    result = run(tiny_net, replace(RECIPE, learning_rate=1e-3, label_smoothing=0.5, epochs=3))
+    assert result.epoch == result.epochs == 3
+    assert not same(weights(tiny_net), before)
+
+
+def test_weights_that_training_ruins_are_kept_as_they_were(tiny_net: TinyNet) -> None:
     first = run(tiny_net, replace(RECIPE, epochs=15))
     before = weights(tiny_net)
     result = run(tiny_net, replace(RECIPE, learning_rate=3.0, epochs=1))

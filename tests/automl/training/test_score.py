@@ -57,6 +57,15 @@ def test_an_empty_selection_split_is_refused() -> None:
 
 
 def test_equal_accuracy_is_decided_by_the_loss() -> None:
-    assert Score(0.9, 0.5).better_than(Score(0.8, 0.1))
-    assert Score(0.9, 0.4).better_than(Score(0.9, 0.5))
-    assert not Score(0.9, 0.5).better_than(Score(0.9, 0.5))
+    assert Score(9, 10, 0.5).better_than(Score(8, 10, 0.1))
+    assert Score(9, 10, 0.4).better_than(Score(9, 10, 0.5))
+    assert not Score(9, 10, 0.5).better_than(Score(9, 10, 0.5))
+
+
+def test_clearly_is_more_than_a_standard_error() -> None:
+    # (48 + 2) / (96 + 4) is 1/2: the standard error is sqrt(1/4 / 100) = 5%, which is 4.8 images of 96.
+    assert Score(48, 96, 1.0).clearly_better_than(Score(43, 96, 0.1))
+    assert not Score(48, 96, 0.1).clearly_better_than(Score(44, 96, 1.0))
+    # 96 of 96 count as 98 of 100: sqrt(0.98 * 0.02 / 100) is 1.4%, which is 1.34 images.
+    assert Score(96, 96, 1.0).clearly_better_than(Score(94, 96, 0.1))
+    assert not Score(96, 96, 0.1).clearly_better_than(Score(95, 96, 1.0))
