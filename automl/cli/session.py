@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from automl.cli.allocator import keep_freed_memory
+
 if TYPE_CHECKING:
     from automl.pipeline.conversation import Conversation
 
@@ -30,7 +32,8 @@ class StopFlag:
 
 @contextmanager
 def conversation() -> Iterator["Conversation"]:
-    """Shows progress on stderr while the body runs."""
+    """Shows progress on stderr while the body runs, in a process that is the job's own."""
+    keep_freed_memory()
     from rich.console import Console  # takes a tenth of a second, which `--help` does not need
 
     from automl.pipeline.conversation import Conversation
