@@ -70,7 +70,8 @@ def finetuned(
 ) -> nn.Module:
     """The network of `policy`, fine-tuned with the dense one as its teacher, unless the run asked for 0 epochs."""
     student = dense.finalist(policy)
-    recipe = finetune_recipe(len(subject.splits.train), epochs=subject.config.finetune_epochs)
+    splits = subject.splits
+    recipe = finetune_recipe(len(splits.train), epochs=subject.config.finetune_epochs, labelled=splits.labelled)
     if recipe.epochs == 0:
         return student
     facts = [policy.digest(), subject.fingerprint.weights, subject.fingerprint.data, asdict(recipe)]
@@ -79,9 +80,9 @@ def finetuned(
 
     train(
         student,
-        train_set=subject.splits.train,
-        selection_set=subject.splits.selection,
-        calibration_set=subject.splits.calibration,
+        train_set=splits.train,
+        selection_set=splits.selection,
+        calibration_set=splits.calibration,
         recipe=recipe,
         seed=subject.config.seed,
         device=subject.device,

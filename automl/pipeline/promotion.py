@@ -81,7 +81,7 @@ def _worths(
         networks,
         dense.model,
         subject.splits.train,
-        recipe=finetune_recipe(len(subject.splits.train)),
+        recipe=finetune_recipe(len(subject.splits.train), labelled=subject.splits.labelled),
         steps=_steps(subject),
         seed=subject.config.seed,
         device=subject.device,

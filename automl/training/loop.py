@@ -61,9 +61,9 @@ def train(
 ) -> TrainResult:
     """Trains `model` in place; afterwards it holds the last weights, or earlier ones that are clearly better.
 
-    Clearly is by more than a standard error of the selection accuracy. The weights that it starts from take part.
-    Every measurement is of recalibrated batch-norm statistics: on a data set of 1,800 images the running averages
-    alone cost a pruned MobileNetV2 seven points of accuracy.
+    Clearly is by more than a standard error of the selection accuracy. The weights that it starts from take part as
+    they are; later ones are measured with recalibrated batch-norm statistics: on a data set of 1,800 images the running
+    averages alone cost a pruned MobileNetV2 seven points of accuracy.
     On a CPU the same seed gives the same weights, resumed or not; torch's global generator is left as it was.
 
     Args:

@@ -67,7 +67,8 @@ class Session:
         self._learner = Learner(model, recipe, recipe.epochs * len(self._train_batches(0)))
         self.epoch = 0
         if checkpoint is None:
-            self.score = self._measure()
+            # As it was given: recovery sets batch norms better than a few images can.
+            self.score = self._score()
             self.kept = self._keep()
         else:
             self._restore(checkpoint)
@@ -89,7 +90,9 @@ class Session:
                 )
             losses.append(self._step(images, labels))
         self.epoch += 1
-        self.score = self._measure()
+        calibration = batches(self._sets.calibration, _MEASURING_BATCH)
+        recalibrate(self._model, (self._moved(images) for images, _ in calibration))
+        self.score = self._score()
         if self._is_worth_keeping():
             self.kept = self._keep()
         return math.fsum(losses) / len(losses)
@@ -125,10 +128,8 @@ class Session:
                 teacher_logits = self._teacher(images)
         return self._learner.learn(images, labels.to(self._device), teacher_logits)
 
-    def _measure(self) -> Score:
+    def _score(self) -> Score:
         self._model.eval()
-        calibration = batches(self._sets.calibration, _MEASURING_BATCH)
-        recalibrate(self._model, (self._moved(images) for images, _ in calibration))
         selection = batches(self._sets.selection, _MEASURING_BATCH)
         moved = ((self._moved(images), labels.to(self._device)) for images, labels in selection)
         return measure(self._model, moved, self._teacher)

@@ -180,7 +180,8 @@ def test_weights_that_training_ruins_are_kept_as_they_were(tiny_net: TinyNet) ->
     assert same(weights(tiny_net), before)
 
 
-def test_batch_norm_is_recalibrated_before_every_measurement() -> None:
+@pytest.mark.parametrize(("epochs", "accuracy", "mean"), [(0, 0.5, 0), (1, 1.0, 100)])
+def test_batch_norm_is_recalibrated_after_every_epoch(epochs: int, accuracy: float, mean: float) -> None:
     # Bright and dark images around 100: with the fresh statistics (mean 0) every image is bright.
     labels = torch.arange(64) % 2
     images = (100 + 2.0 * labels - 1)[:, None, None, None].expand(-1, 1, 2, 2).clone()
@@ -195,14 +196,14 @@ def test_batch_norm_is_recalibrated_before_every_measurement() -> None:
         train_set=data,
         selection_set=data,
         calibration_set=data,
-        recipe=replace(RECIPE, epochs=0),
+        recipe=replace(RECIPE, epochs=epochs, learning_rate=1e-6),
         seed=0,
         device=CPU,
     )
 
-    assert result.accuracy == 1
+    assert result.accuracy == accuracy
     assert model.bn.running_mean is not None
-    assert model.bn.running_mean.item() == pytest.approx(100)
+    assert model.bn.running_mean.item() == pytest.approx(mean)
 
 
 def test_without_labels_a_network_learns_to_agree_with_its_teacher(tiny_net: TinyNet) -> None:

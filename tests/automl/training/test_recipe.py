@@ -30,3 +30,7 @@ def test_trained_weights_get_a_lower_learning_rate() -> None:
 def test_only_the_fine_tuning_learns_from_a_teacher() -> None:
     assert baseline_recipe(1_000).distillation == 0
     assert 0 < finetune_recipe(1_000).distillation <= 1
+
+
+def test_without_labels_the_learning_rate_is_lower() -> None:
+    assert finetune_recipe(1_000, labelled=False).learning_rate < finetune_recipe(1_000).learning_rate
