@@ -108,7 +108,7 @@ def finetune(subject: Subject, network: nn.Module, epochs: int, stop: Callable[[
         train_set=splits.train,
         selection_set=splits.selection,
         calibration_set=splits.calibration,
-        recipe=finetune_recipe(len(splits.train), epochs=epochs),
+        recipe=finetune_recipe(len(splits.train), epochs=epochs, labelled=splits.labelled),
         seed=subject.config.seed,
         device=subject.device,
         teacher=subject.model,

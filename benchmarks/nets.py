@@ -30,8 +30,6 @@ class Net:
     """As `--data` takes it."""
     input_size: int | None = None
     """Pixels; None for the data's own size."""
-    quick_size: int | None = None
-    """Pixels with `--quick`; None for the same."""
     epochs: int | None = None
     """Of the baseline; None for the product's default."""
     imagenet: bool = False
@@ -50,9 +48,8 @@ NETS = (
         "imagenet-mobilenetv2",
         "torchvision:mobilenet_v2",
         "benchmarks.photos:crops",
-        # Half of the work of 224 pixels.
-        input_size=160,
-        quick_size=128,
+        # A fifth of the work of 224 pixels.
+        input_size=96,
         imagenet=True,
     ),
 )
@@ -95,7 +92,7 @@ def remarks(net: Net) -> tuple[str, ...]:
     return (unlabelled,) if net.imagenet else ()
 
 
-def open_net(net: Net, seed: int, conversation: Conversation, *, quick: bool = False) -> Subject:
+def open_net(net: Net, seed: int, conversation: Conversation) -> Subject:
     """The trained network and its data.
 
     The seed divides the images anew, all but the test set. Where the data has no test set of its own, each seed has
@@ -105,10 +102,9 @@ def open_net(net: Net, seed: int, conversation: Conversation, *, quick: bool = F
         net: One that `why_not` has nothing against.
         seed: Of the splits, and of everything that is drawn later.
         conversation: Shows a training that has to be done first.
-        quick: Whether to take the smaller input size, where there is one.
     """
     first = 0 if net.own_test else seed
-    subject = open_subject(_config(net, first, quick))
+    subject = open_subject(_config(net, first))
     ensure_baseline(subject, CACHE.parent, None, conversation)
     if seed == first:
         return subject
@@ -144,14 +140,14 @@ def imagenet_weights() -> Path | None:
     return next((path for folder in folders for path in sorted(Path(folder).rglob("mobilenet_v2*.pth"))), None)
 
 
-def _config(net: Net, seed: int, quick: bool) -> RunConfig:
+def _config(net: Net, seed: int) -> RunConfig:
     weights = imagenet_weights() if net.imagenet else None
     return RunConfig(
         model=net.model,
         data=net.data,
         budget=_DENSE,
         weights=None if weights is None else str(weights),
-        input_size=net.quick_size if quick and net.quick_size is not None else net.input_size,
+        input_size=net.input_size,
         epochs=net.epochs,
         seed=seed,
     )

@@ -40,6 +40,14 @@ def shared(arguments: argparse.Namespace) -> Options:
     return Options(arguments.quick, arguments.json, tuple(range(count)))
 
 
+def shares(text: str) -> tuple[float, ...]:
+    """`0.5,0.25` as shares of the dense network's MACs; argparse shows what is wrong with another text."""
+    found = tuple(float(part) for part in text.split(","))
+    if not all(0 < share <= 1 for share in found):
+        raise argparse.ArgumentTypeError(f"each share must be above 0 and at most 1, but got {text}")
+    return found
+
+
 def _count(text: str) -> int:
     count = int(text)
     if count < 1:

@@ -23,7 +23,7 @@ from benchmarks.contest import Arena, Effort, Result
 from benchmarks.method import Method
 from benchmarks.methods import OURS, find_methods
 from benchmarks.nets import BY_DEFAULT, Net, find_nets, open_net, remarks, why_not
-from benchmarks.options import Options, parser, shared
+from benchmarks.options import Options, parser, shared, shares
 from benchmarks.report import Report, percent, publish
 from benchmarks.standings import Place, Results, rows, tables
 
@@ -137,7 +137,7 @@ def _arguments() -> argparse.Namespace:
         metavar="A,B",
         help="networks (default: resnet20-clutter, mobilenetv2-clutter and imagenet-mobilenetv2; --quick: digits)",
     )
-    made.add_argument("--budgets", metavar="0.5,0.25", type=_shares, help="shares of the MACs")
+    made.add_argument("--budgets", metavar="0.5,0.25", type=shares, help="shares of the MACs")
     made.add_argument("--methods", metavar="A,B", help="methods (default: all that are installed)")
     made.add_argument("--epochs", type=int, help="of the fine-tuning (default: 3; --quick: 1)")
     made.add_argument("--trials", type=int, help="of our search (default: 16; --quick: 8)")
@@ -145,10 +145,6 @@ def _arguments() -> argparse.Namespace:
         "--fresh", nargs="?", const="all", default="", metavar="A,B", help="measure again: all methods, or these"
     )
     return made.parse_args()
-
-
-def _shares(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
 
 
 def main() -> int:
@@ -164,7 +160,7 @@ def main() -> int:
             plan,
             methods,
             ResultCache(CACHE / "peers"),
-            lambda net, seed: open_net(net, seed, talk, quick=options.quick),
+            lambda net, seed: open_net(net, seed, talk),
             talk,
         )
     report = Report("benchmarks.peers", rows(results), tables(results), (*missing, *notes, *failures.values()))

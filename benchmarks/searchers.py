@@ -105,7 +105,7 @@ def _subject(net: str, budget: str, seed: int, options: Options) -> Subject:
     console = Console(stderr=True)
     with Progress(console) as progress:
         talk = Conversation(console, progress, lambda: False)
-        return at_budget(open_net(find_nets(net)[0], seed, talk, quick=options.quick), budget)
+        return at_budget(open_net(find_nets(net)[0], seed, talk), budget)
 
 
 class _Bench:
