@@ -8,7 +8,7 @@ from torch import Tensor
 RIDGE = 1e-2
 """Added to a covariance's diagonal, relative to its mean; it draws recovered weights towards the dense ones."""
 
-_SMALLEST_PIVOT = 1e-13
+SMALLEST_PIVOT = 1e-13
 """A squared pivot below this share of the largest variance is rounding error, not a factor."""
 
 
@@ -45,7 +45,7 @@ def factorise(covariance: Tensor, rows: int, ridge: float = RIDGE) -> Factor:
         damped = covariance.clone()
         damped.diagonal().add_(ridge * scale)
         lower, failed = torch.linalg.cholesky_ex(damped)
-        if not failed and float(lower.diagonal().min()) ** 2 > _SMALLEST_PIVOT * float(damped.diagonal().max()):
+        if not failed and float(lower.diagonal().min()) ** 2 > SMALLEST_PIVOT * float(damped.diagonal().max()):
             return Factor(lower, ridge * scale, ridge)
         ridge = max(10 * ridge, 1e-9)
 
