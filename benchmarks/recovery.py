@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from automl.evaluate.measure import Measurement, answers, compare
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
 from automl.pipeline.subject import Subject
-from benchmarks.arms import ARMS, L1_RECALIBRATED, OURS, Workshop, random, uniform
+from benchmarks.arms import ARMS, FINALIST, L1_RECALIBRATED, OURS, Workshop, random, uniform
 from benchmarks.cache import CACHE, ResultCache
 from benchmarks.contest import finetune
 from benchmarks.interval import mean95, paired95, rank_correlation95
@@ -63,13 +64,17 @@ def measured(subjects: Sequence[Subject], budgets: Sequence[float], talk: Conver
 
 
 def rows(net: Net, found: Measured) -> tuple[Row, ...]:
-    """Ours against L1 with recalibrated batch norm; where there are no labels, by divergence as well."""
+    """Ours, as in trials and as finalists get it, against L1 with recalibrated batch norm.
+
+    Where there are no labels, by divergence as well.
+    """
     made = []
-    for budget in dict.fromkeys(budget for budget, _ in found):
-        ours, theirs = found[budget, OURS.name], found[budget, L1_RECALIBRATED.name]
-        made.append(_by_accuracy(f"{net.name}, {percent(budget)} of MACs", budget in PROMISED, ours, theirs))
+    for budget, arm in product(dict.fromkeys(budget for budget, _ in found), (OURS, FINALIST)):
+        ours, theirs = found[budget, arm.name], found[budget, L1_RECALIBRATED.name]
+        where = f"{net.name}, {percent(budget)}, {arm.name}"
+        made.append(_by_accuracy(where, budget in PROMISED, ours, theirs))
         if net.imagenet:
-            made.append(_by_divergence(f"{net.name}, {percent(budget)} of MACs, KL", budget in PROMISED, ours, theirs))
+            made.append(_by_divergence(f"{where}, KL", budget in PROMISED, ours, theirs))
     return tuple(made)
 
 
