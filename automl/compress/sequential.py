@@ -14,7 +14,7 @@ answers when its batch norms are measured on crops of a few photos.
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,10 @@ from automl.tracing.channel_map import TracedModel
 RIDGE = 1e-2
 """Draws the weights towards those that the layer has already, relative to the mean variance of its inputs, at least."""
 POSITIONS_PER_IMAGE = 64
-"""Places of a map that are fitted, on a grid; with fewer, the deep layers have too few rows."""
+"""Places of a map that are fitted, on a grid, at most; with fewer, the deep layers have too few rows."""
+_FEWEST_POSITIONS = 16
+_ROWS_PER_ENTRY = 400
+"""More than so many rows say nothing new: a depthwise filter has nine entries."""
 
 _SHRINKAGE = 3.0
 """The ridge is at least so many times the unknowns per row: a layer with few rows would learn the images by heart."""
@@ -41,15 +44,28 @@ MOST_BYTES = 2**30
 _LEAST_VARIANCE = 1e-12
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Target:
     """What a layer of the dense network returned."""
 
+    rows: Tensor
+    """Shape `(places, outputs)`."""
+    mean: Tensor
+    """Shape `(outputs,)`."""
+    variance: Tensor
+    """Shape `(outputs,)`."""
     step: tuple[int, int]
     """Every so many rows and columns of the output map, from the middle of the first step on: borders, which are
     padded, would count too much otherwise. (1, 1) for a linear layer."""
-    rows: list[Tensor] = field(default_factory=list)
-    """Of each call: `(places, outputs)`."""
+
+    @classmethod
+    def of(cls, output: Tensor, step: tuple[int, int]) -> "_Target":
+        rows = _places(output, step).clone()
+        variance, mean = torch.var_mean(rows, dim=0)
+        return cls(rows, mean, variance, step)
+
+    def sliced(self, outputs: Tensor) -> "_Target":
+        return _Target(self.rows.index_select(1, outputs), self.mean[outputs], self.variance[outputs], self.step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +93,21 @@ class SequentialRecovery:
                 `MOST_BYTES` allows.
         """
         self._images, self._traced = images[: _affordable(model, images[:2])], traced
-        self._targets: dict[str, _Target] = {}
         modules = dict(model.named_modules())
+        called: dict[str, list[_Target]] = {}
         hooks = []
         for layer in traced.graph.layers:
             module = modules[layer.name]
             if isinstance(module, nn.Conv2d | nn.Linear):
-                target = self._targets[layer.name] = _Target(_step(layer.out_size))
-                hooks.append(module.register_forward_hook(_recorder(target)))
-        finder = NormFinder(modules, self._targets)
+                calls = called[layer.name] = []
+                hooks.append(
+                    module.register_forward_hook(_recorder(calls, _step(module, layer.out_size, len(self._images))))
+                )
+        finder = NormFinder(modules, called)
         with _evaluated(model, hooks), finder.watching():
             model(self._images)
+        # One that is called more than once cannot be fitted call by call.
+        self._targets = {name: calls[0] for name, calls in called.items() if len(calls) == 1}
         self._norms = {
             name: _Norm(norm, *(modules[norm].get_buffer(f"running_{each}").clone() for each in ("mean", "var")))
             for name, norm in finder.found().items()
@@ -104,17 +124,17 @@ class SequentialRecovery:
         hooks = []
         for name, target in self._targets.items():
             module = smaller.get_submodule(name)
-            if not isinstance(module, nn.Conv2d | nn.Linear) or len(target.rows) != 1:
-                continue  # dropped, or called more than once
+            if not isinstance(module, nn.Conv2d | nn.Linear):
+                continue  # dropped
             outputs = entries.get((f"{name}.weight", 0))
-            rows = target.rows[0] if outputs is None else target.rows[0][:, torch.from_numpy(outputs)]
+            wanted = target if outputs is None else target.sliced(torch.from_numpy(outputs))
             if _solvable(module):
-                hooks.append(module.register_forward_pre_hook(_fitter(rows, target.step)))
+                hooks.append(module.register_forward_pre_hook(_fitter(wanted)))
             norm = self._norms.get(name)
             if norm is not None:
                 smaller_norm = smaller.get_submodule(norm.name)
                 sliced = norm if outputs is None else norm.sliced(torch.from_numpy(outputs))
-                hooks.append(module.register_forward_hook(_corrector(smaller_norm, sliced, rows, target.step)))
+                hooks.append(module.register_forward_hook(_corrector(smaller_norm, sliced, wanted)))
         with _evaluated(smaller, hooks):
             smaller(self._images)
 
@@ -140,8 +160,9 @@ def _solvable(module: nn.Conv2d | nn.Linear) -> bool:
     return module.padding_mode == "zeros" and (depthwise or fits)
 
 
-def _step(out_size: tuple[int, int]) -> tuple[int, int]:
-    side = math.sqrt(POSITIONS_PER_IMAGE)
+def _step(module: nn.Conv2d | nn.Linear, out_size: tuple[int, int], images: int) -> tuple[int, int]:
+    enough = _ROWS_PER_ENTRY * module.weight[0].numel() / images
+    side = math.sqrt(min(max(enough, _FEWEST_POSITIONS), POSITIONS_PER_IMAGE))
     return max(1, math.ceil(out_size[0] / side)), max(1, math.ceil(out_size[1] / side))
 
 
@@ -157,66 +178,95 @@ def _places(output: Tensor, step: tuple[int, int]) -> Tensor:
     return output.reshape(-1, output.shape[-1])
 
 
-def _recorder(target: _Target) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+def _recorder(calls: list[_Target], step: tuple[int, int]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        target.rows.append(_places(output, target.step).clone())
+        calls.append(_Target.of(output, step))
 
     return record
 
 
 def _corrector(
-    norm: nn.Module, dense: _Norm, rows: Tensor, step: tuple[int, int]
+    norm: nn.Module, dense: _Norm, wanted: _Target
 ) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     def move(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if not isinstance(norm, _BatchNorm) or norm.running_mean is None or norm.running_var is None:
             return  # it went with its channels
-        now = _places(output, step)
+        variance, mean = torch.var_mean(_places(output, wanted.step), dim=0)
         norm.running_mean.copy_(dense.mean)
         norm.running_var.copy_(dense.variance)
-        correct(norm, rows.mean(dim=0) - now.mean(dim=0), now.var(dim=0) / rows.var(dim=0).clamp_min(_LEAST_VARIANCE))
+        correct(norm, wanted.mean - mean, variance / wanted.variance.clamp_min(_LEAST_VARIANCE))
 
     return move
 
 
-def _fitter(rows: Tensor, step: tuple[int, int]) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+def _fitter(wanted: _Target) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
     def fit(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if isinstance(module, nn.Conv2d):
-            _fit_convolution(module, inputs[0], rows, step)
+            _fit_convolution(module, inputs[0], wanted)
         elif isinstance(module, nn.Linear):
             values = inputs[0].reshape(-1, inputs[0].shape[-1])
-            _write(module, *_solved(values[None], rows[None], module.weight[None]))
+            _write(module, *_solved(values[None], wanted.rows[None], wanted.mean[None], module.weight[None]))
 
     return fit
 
 
-def _fit_convolution(module: nn.Conv2d, values: Tensor, rows: Tensor, step: tuple[int, int]) -> None:
-    stride = (module.stride[0] * step[0], module.stride[1] * step[1])
-    first, second = (side * begin for side, begin in zip(module.stride, _start(step), strict=True))
-    padded = F.pad(values, module._reversed_padding_repeated_twice)[:, :, first:, second:]
-    patches = F.unfold(padded, module.kernel_size, dilation=module.dilation, stride=stride)  # [N, entries, places]
+def _fit_convolution(module: nn.Conv2d, values: Tensor, wanted: _Target) -> None:
     groups = module.groups
+    inputs = _patches(module, values, wanted.step)
+    targets = wanted.rows.reshape(len(wanted.rows), groups, -1).permute(1, 0, 2)
+    weight = module.weight.reshape(groups, len(module.weight) // groups, -1)
+    _write(module, *_solved(inputs, targets, wanted.mean.reshape(groups, -1), weight))
+
+
+def _patches(module: nn.Conv2d, values: Tensor, step: tuple[int, int]) -> Tensor:
+    """What the filters read at the places that count, of shape `(groups, places, entries)`."""
+    groups, channels = module.groups, values.shape[1]
+    stride = (module.stride[0] * step[0], module.stride[1] * step[1])
+    read = F.pad(values, (*_margins(module, values, step, 1), *_margins(module, values, step, 0)))
+    if module.kernel_size == (1, 1) and groups == 1:
+        return read[:, :, :: stride[0], :: stride[1]].permute(0, 2, 3, 1).reshape(1, -1, channels)
+    patches = F.unfold(read, module.kernel_size, dilation=module.dilation, stride=stride)  # [N, entries, places]
     images, entries, places = patches.shape
-    each = entries // groups
-    # [groups, rows, entries of a group], and the same for outputs
-    inputs = patches.reshape(images, groups, each, places).permute(1, 0, 3, 2).reshape(groups, -1, each)
-    targets = rows.reshape(len(rows), groups, -1).permute(1, 0, 2)
-    weight = module.weight.reshape(groups, -1, each)
-    _write(module, *_solved(inputs, targets, weight))
+    by_group = patches.reshape(images, groups, entries // groups, places).permute(1, 0, 3, 2)
+    return by_group.reshape(groups, -1, entries // groups)
 
 
-def _solved(inputs: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Ridge regressions of shape `(problems, outputs, entries)` and their intercepts `(problems, outputs)`."""
-    mean, wanted = inputs.mean(dim=1, keepdim=True), targets.mean(dim=1, keepdim=True)
+def _margins(module: nn.Conv2d, values: Tensor, step: tuple[int, int], dim: int) -> tuple[int, int]:
+    """How far a map's rows (dim 0) or columns (1) are read beyond their first and last; negative where not so far.
+
+    The layer's own padding would copy the whole map for the sake of borders that are mostly left out.
+    """
+    reversed_padding = module._reversed_padding_repeated_twice
+    before, after = reversed_padding[2 * (1 - dim)], reversed_padding[2 * (1 - dim) + 1]
+    side, stride, begin = values.shape[2 + dim], module.stride[dim], _start(step)[dim]
+    reach = (module.kernel_size[dim] - 1) * module.dilation[dim] + 1
+    outputs = (side + before + after - reach) // stride + 1
+    first = stride * begin - before
+    last = first + (outputs - begin - 1) // step[dim] * step[dim] * stride
+    return -first, last + reach - side
+
+
+def _solved(inputs: Tensor, targets: Tensor, wanted: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Ridge regressions of shape `(problems, outputs, entries)` and their intercepts `(problems, outputs)`.
+
+    Args:
+        inputs: Shape `(problems, rows, entries)`.
+        targets: Shape `(problems, rows, outputs)`.
+        wanted: Their means, shape `(problems, outputs)`.
+        weight: What the ridge draws towards, shape `(problems, outputs, entries)`.
+    """
+    mean = inputs.mean(dim=1, keepdim=True)
     centred = inputs - mean
     covariance = (torch.stack([gram(each) for each in centred]) / inputs.shape[1]).double()
-    product = (centred.mT @ (targets - wanted) / inputs.shape[1]).double()
+    # The targets need not be centred as well: what sums to zero does not see a constant.
+    product = (centred.mT @ targets / inputs.shape[1]).double()
     diagonal = covariance.diagonal(dim1=1, dim2=2)
     # What never changes has no variance: the smallest ridge keeps such a problem solvable.
     relative = max(RIDGE, _SHRINKAGE * inputs.shape[2] / inputs.shape[1])
     ridge = (relative * diagonal.mean(dim=1)).clamp_min(_LEAST_VARIANCE)
     diagonal.add_(ridge[:, None])
     solved = torch.linalg.solve(covariance, product + ridge[:, None, None] * weight.mT.double()).mT
-    intercept = wanted[:, 0].double() - (solved @ mean.mT.double())[..., 0]
+    intercept = wanted.double() - (solved @ mean.mT.double())[..., 0]
     return solved, intercept
 
 

@@ -93,13 +93,36 @@ def test_a_network_that_keeps_all_stays_what_it_was() -> None:
         torch.testing.assert_close(smaller(images(4)), model(images(4)), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("step", [(1, 1), (2, 3), (4, 4)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(4, 6, 1),
+        nn.Conv2d(4, 6, 1, stride=2, groups=2),
+        nn.Conv2d(4, 8, 3, padding=1, groups=4),
+        nn.Conv2d(4, 6, 3, stride=2, padding=1),
+        nn.Conv2d(4, 6, (3, 5), stride=(2, 1), padding=(0, 3)),
+        nn.Conv2d(4, 6, 3, padding="same", dilation=2),
+    ],
+)
+def test_filters_times_patches_are_the_outputs_where_they_count(layer: nn.Conv2d, step: tuple[int, int]) -> None:
+    maps = torch.randn(2, 4, 13, 11, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        patches = sequential._patches(layer, maps, step)
+        outputs = patches @ layer.weight.reshape(layer.groups, -1, patches.shape[2]).mT  # [groups, places, outputs]
+        assert layer.bias is not None
+        given = outputs.permute(1, 0, 2).flatten(1) + layer.bias
+        torch.testing.assert_close(given, sequential._places(layer(maps), step), atol=1e-5, rtol=1e-5)
+
+
 def test_few_rows_draw_the_weights_towards_what_they_were() -> None:
     generator = torch.Generator().manual_seed(0)
     weight = torch.zeros(1, 1, 4)
     moved = []
     for count in (4, 4000):
         inputs = torch.randn(1, count, 4, generator=generator)
-        solved, _ = sequential._solved(inputs, inputs.sum(dim=2, keepdim=True), weight)
+        targets = inputs.sum(dim=2, keepdim=True)
+        solved, _ = sequential._solved(inputs, targets, targets.mean(dim=1), weight)
         moved.append(float(solved.mean()))
     # The truth is 1. With 4 rows the ridge is 3 times the variance or more, with 4,000 a hundredth of it.
     assert moved[0] < 0.4
