@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -31,6 +32,18 @@ def test_a_freed_block_is_used_again_without_new_pages() -> None:
     # Given back and mapped anew, 200 MB are 48,829 pages of 4 KiB, or 96 huge ones.
     assert faults_of_second_block("kept") < 20
     assert faults_of_second_block("given back") > 60
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's huge pages")
+def test_torch_is_asked_for_huge_pages_unless_the_user_said_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda name: object())  # a C library without mallopt, as musl is
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    assert not keep_freed_memory()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", "0")
+    keep_freed_memory()
+    assert os.environ["THP_MEM_ALLOC_ENABLE"] == "0"
 
 
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
