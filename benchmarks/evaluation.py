@@ -198,7 +198,7 @@ def _policies(traced: TracedModel, count: int) -> list[CompressionPolicy]:
 def _projected(traced: TracedModel, widths: NDArray[np.float64]) -> CompressionPolicy:
     cost_model, knobs = AnalyticCostModel(traced.graph), _knobs(traced)
     dense = cost_model(dense_policy(traced.graph))
-    projection = Projection([knob.choices for knob in knobs], cost_model, Budget.parse(_BUDGET), dense)
+    projection = Projection(knobs, cost_model, Budget.parse(_BUDGET), dense)
     names = [knob.target for knob in knobs]
     return CompressionPolicy(dict(zip(names, projection(widths).tolist(), strict=True)))
 

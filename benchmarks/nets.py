@@ -123,12 +123,11 @@ def open_net(net: Net, seed: int, conversation: Conversation) -> Subject:
 def at_budget(subject: Subject, budget: str) -> Subject:
     """The same network under another budget, without tracing it again."""
     parsed = Budget.parse(budget)
-    choices = [knob.choices for knob in subject.space.knobs]
     return replace(
         subject,
         config=replace(subject.config, budget=(budget,)),
         budget=parsed,
-        projection=Projection(choices, subject.cost_model, parsed, subject.dense_cost),
+        projection=Projection(subject.space.knobs, subject.cost_model, parsed, subject.dense_cost),
         fingerprint=replace(subject.fingerprint, budget=str(parsed)),
     )
 

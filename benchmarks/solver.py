@@ -68,7 +68,7 @@ def solved(graph: ModelGraph, budget: str, seed: int) -> Solved:
         solver.solve(log_multipliers)
         times_ms.append(1e3 * (time.perf_counter() - started))
     widths = solver.solve(np.zeros(len(knobs)))
-    loss = table.loss(dict(zip(table.groups, widths.tolist(), strict=True)))
+    loss = table.loss(dict(zip(table.knobs, widths.tolist(), strict=True)))
     found = certify(knobs, table, cost_model, limits, dense, widths, CERTIFY_TARGET_S)
     return Solved(
         decode_ms=float(np.median(times_ms)),

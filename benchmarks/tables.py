@@ -20,4 +20,4 @@ def random_table(knobs: Sequence[Knob], generator: np.random.Generator) -> Sensi
         losses = scale * ((1 - kept) ** power + steep * (1 / kept - 1))
         dropped = [losses[0] * generator.uniform(1, 1.5)] if knob.choices[0] == 0 else []
         rows.append((*map(float, dropped), *losses.tolist()))
-    return SensitivityTable(tuple(k.target for k in knobs), tuple(k.choices for k in knobs), tuple(rows))
+    return SensitivityTable(tuple(k.name for k in knobs), tuple(k.choices for k in knobs), tuple(rows))

@@ -1,5 +1,7 @@
 """The widths that one channel group may take."""
 
+from automl.core.graph import ModelGraph
+from automl.core.knob import Knob
 from search_spaces.rules import WidthRule
 
 
@@ -15,3 +17,10 @@ def channel_choices(channels: int, rule: WidthRule, *, droppable: bool = False) 
     first = -(-floor // rule.multiple) * rule.multiple
     none = (0,) if droppable and rule.least_ratio == 0 else ()
     return (*none, *range(first, channels, rule.multiple), channels)
+
+
+def channel_knobs(graph: ModelGraph, rule: WidthRule) -> tuple[Knob, ...]:
+    """One knob per prunable group of `graph`, with the widths that `rule` allows."""
+    return tuple(
+        Knob(g.name, "channels", channel_choices(g.channels, rule, droppable=g.droppable)) for g in graph.prunable
+    )

@@ -2,6 +2,7 @@
 
 from automl.core.budget import Budget
 from automl.core.graph import ChannelGroup, Extent, Layer, ModelGraph, TensorShape
+from automl.core.knob import Knob
 from automl.core.policy import dense_policy
 from automl.core.projection import Projection
 from automl.costs.model import AnalyticCostModel
@@ -36,5 +37,5 @@ def tiny_projection(budget: str, multiple: int = 4) -> Projection:
     """The projection of `tiny_graph`, with widths in multiples of `multiple`."""
     graph = tiny_graph()
     cost_model = AnalyticCostModel(graph)
-    choices = [range(multiple, group.channels + 1, multiple) for group in graph.prunable]
-    return Projection(choices, cost_model, Budget.parse(budget), cost_model(dense_policy(graph)))
+    knobs = [Knob(g.name, "channels", tuple(range(multiple, g.channels + 1, multiple))) for g in graph.prunable]
+    return Projection(knobs, cost_model, Budget.parse(budget), cost_model(dense_policy(graph)))

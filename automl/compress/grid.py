@@ -7,10 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-WEIGHT_BITS = range(2, 9)
-"""Bits that a weight may have; its grid is symmetric."""
-ACTIVATION_BITS = range(4, 9)
-"""Bits that an activation may have; its grid starts at the lowest value."""
+from automl.core.bits import ACTIVATION_BITS, WEIGHT_BITS
+
 Clip = Literal["max", "mse"]
 """How far a grid reaches: `max` to the largest value, `mse` to where the mean square error is least."""
 

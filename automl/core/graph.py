@@ -99,6 +99,21 @@ class ChannelGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantizable:
+    """Where a network can have bit-widths."""
+
+    layers: tuple[str, ...]
+    """Layers whose weights and inputs can be quantized, in the order of `ModelGraph.layers`."""
+    inputs: tuple[tuple[str, ...], ...]
+    """The same layers, those together whose inputs share one bit-width: they read one tensor, or tensors that are added
+    or concatenated."""
+    ends: tuple[str, ...]
+    """Those that read the images or make the logits."""
+    folded: tuple[str, ...]
+    """Batch norms that go into the layers in front of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelGraph:
     """The layers and channel groups of one network at one input size."""
 
@@ -112,6 +127,8 @@ class ModelGraph:
     """Every parameter and buffer, each once."""
     unfollowed: tuple[str, ...] = ()
     """What the trace could not follow, in words."""
+    quantizable: Quantizable | None = None
+    """Where bit-widths can be had; None where nobody looked."""
 
     @property
     def prunable(self) -> tuple[ChannelGroup, ...]:

@@ -6,16 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from automl.core.bits import ACTIVATION_BITS, WEIGHT_BITS, BitWidths
 from automl.core.errors import PolicyError
 from automl.core.graph import ChannelGroup, ModelGraph
-
-
-@dataclass(frozen=True, slots=True)
-class BitWidths:
-    """Bits of one layer's weights and activations; 32 is float."""
-
-    weight: int = 32
-    activation: int = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +77,24 @@ def checked_policy(graph: ModelGraph, policy: CompressionPolicy) -> CompressionP
                 f"{name!r} must be 0 exactly when {branch!r} is 0, whose branch alone reads it, but the policy says "
                 f"{policy.channels[name]} and {of_branch}. Drop both, or neither."
             )
-    layers = {layer.name for layer in graph.layers}
-    unknown = sorted(set(policy.bits) - layers)
-    if unknown:
-        raise PolicyError(f"Every layer with bit-widths must be in the model, but {unknown[0]!r} is not.")
     chosen = with_dead_groups(graph, policy.channels)
-    return CompressionPolicy({g.name: int(chosen.get(g.name, g.channels)) for g in graph.prunable}, dict(policy.bits))
+    bits = {name: policy.bits[name] for name in policy.bits if name not in gone_layers(graph, chosen)}
+    _check_bits(graph, chosen, bits)
+    return CompressionPolicy({g.name: int(chosen.get(g.name, g.channels)) for g in graph.prunable}, bits)
+
+
+def gone_layers(graph: ModelGraph, channels: Mapping[str, int]) -> frozenset[str]:
+    """Layers that dropped branches take along: nothing is left for them to read, or to make.
+
+    Args:
+        graph: Says which layers read and make which groups.
+        channels: Channel group -> channels kept; a group that is absent keeps all.
+    """
+    if 0 not in channels.values():
+        return frozenset()
+    kept = {group.name: channels.get(group.name, group.channels) for group in graph.groups}
+    gone = (x.name for x in graph.layers if not x.outputs.size(kept) or not x.inputs.size(kept))
+    return frozenset(gone)
 
 
 def _check_count(group: ChannelGroup, kept: int, branch: str | None) -> None:
@@ -104,3 +109,36 @@ def _check_count(group: ChannelGroup, kept: int, branch: str | None) -> None:
         raise PolicyError(
             f"{group.name!r} must keep all its {group.channels} channels ({group.reason}), but the policy says {kept}."
         )
+
+
+def _check_bits(graph: ModelGraph, channels: Mapping[str, int], bits: Mapping[str, BitWidths]) -> None:
+    """Refuses bit-widths that the network with these channels cannot have."""
+    layers = {layer.name for layer in graph.layers}
+    for name, widths in bits.items():
+        if name not in layers:
+            raise PolicyError(f"Every layer with bit-widths must be in the model, but {name!r} is not.")
+        if widths.weight not in WEIGHT_BITS or widths.activation not in ACTIVATION_BITS:
+            raise PolicyError(
+                f"A layer has {WEIGHT_BITS.start} to {WEIGHT_BITS.stop - 1} bits for its weights and "
+                f"{ACTIVATION_BITS.start} to {ACTIVATION_BITS.stop - 1} for its inputs, but {name!r} has "
+                f"{widths.weight} and {widths.activation}. A layer that is left out stays in float."
+            )
+    if graph.quantizable is None:
+        return
+    for tied in graph.quantizable.inputs:
+        found = {name: bits[name].activation for name in tied if name in bits}
+        if len(set(found.values())) > 1:
+            low, high = (pick(found, key=found.__getitem__) for pick in (min, max))
+            raise PolicyError(
+                f"Layers that read the same activations must read them in the same bits, but {low!r} has {found[low]} "
+                f"and {high!r} has {found[high]}."
+            )
+    able = set(graph.quantizable.layers)
+    missing = sorted(able - set(bits) - gone_layers(graph, channels)) if bits else []
+    if missing:
+        raise PolicyError(
+            f"A policy gives bit-widths to every layer that can have them or to none, but {missing[0]!r} has none."
+        )
+    other = sorted(set(bits) - able)
+    if other:
+        raise PolicyError(f"Bit-widths are for layers that run once, as a module, but {other[0]!r} does not.")

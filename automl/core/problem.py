@@ -10,13 +10,13 @@ from automl.core.budget import Budget
 from automl.core.cost import Cost, CostModel
 from automl.core.evaluation import Evaluator
 from automl.core.graph import ModelGraph
-from automl.core.knob import Knob
+from automl.core.knob import Knob, policy_of, values_of
 from automl.core.policy import CompressionPolicy
 from automl.core.projection import Projection
 from automl.core.sensitivity import SensitivityTable
 
 Decoder = Callable[[NDArray[np.float64]], NDArray[np.int64]]
-"""Logarithms of the multipliers of each group's losses -> the widths that lose least within the budget."""
+"""Logarithms of the multipliers of each knob's losses -> the values that lose least within the budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class Problem:
 
     graph: ModelGraph
     knobs: tuple[Knob, ...]
-    """One per prunable group, in the order of `graph.prunable`."""
+    """One per prunable group, in the order of `graph.prunable`; then those of the bits, if they are searched."""
     cost_model: CostModel
     dense: Cost
     budget: Budget
     projection: Projection
     sensitivity: SensitivityTable
-    """What each width of each knob loses, about."""
+    """What each choice of each knob loses, about."""
     decode: Decoder
     """The exact solver over `sensitivity`."""
     evaluate: Evaluator
@@ -40,19 +40,26 @@ class Problem:
         """The feasible policy nearest to `ratios`.
 
         Args:
-            ratios: Keep ratio in [0, 1] for each knob; 0 itself drops a branch that may go.
+            ratios: For each knob a number in [0, 1]: the keep ratio, of which 0 itself drops a branch that may go; or
+                the place between the fewest and the most bits.
         """
-        full = np.array([knob.choices[-1] for knob in self.knobs], dtype=np.float64)
-        return self.policy(self.projection(np.asarray(ratios, dtype=np.float64) * full))
+        return policy_of(self.knobs, self.projection(_scaled(self.knobs, ratios)).tolist())
 
     def solved(self, log_multipliers: Sequence[float]) -> CompressionPolicy:
-        """The solver's policy when each group's losses are multiplied; all zeros give its plain answer.
+        """The solver's policy when each knob's losses are multiplied; all zeros give its plain answer.
 
         Args:
             log_multipliers: Natural logarithm of the multiplier of each knob.
         """
-        return self.policy(self.decode(np.asarray(log_multipliers, dtype=np.float64)))
+        return policy_of(self.knobs, self.decode(np.asarray(log_multipliers, dtype=np.float64)).tolist())
 
-    def policy(self, widths: NDArray[np.int64]) -> CompressionPolicy:
-        """The policy that keeps `widths[k]` channels of knob k's group."""
-        return CompressionPolicy({knob.target: int(width) for knob, width in zip(self.knobs, widths, strict=True)})
+    def values(self, policy: CompressionPolicy) -> NDArray[np.int64]:
+        """The policy's value of each knob; the most bits for layers that went with their branch."""
+        found = values_of(self.knobs, policy)
+        return np.array([found.get(knob.name, knob.choices[-1]) for knob in self.knobs], dtype=np.int64)
+
+
+def _scaled(knobs: Sequence[Knob], ratios: Sequence[float]) -> NDArray[np.float64]:
+    most = np.array([knob.choices[-1] for knob in knobs], dtype=np.float64)
+    least = np.array([0 if knob.kind == "channels" else knob.choices[0] for knob in knobs], dtype=np.float64)
+    return np.asarray(least + np.asarray(ratios, dtype=np.float64) * (most - least), dtype=np.float64)

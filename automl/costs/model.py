@@ -1,23 +1,31 @@
 """The cost of a policy in closed form: no network is built to price one."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.core.cost import Cost
-from automl.core.graph import Extent, Layer, ModelGraph
+from automl.core.bits import FLOAT_BITS, BitWidths, stored_bits
+from automl.core.budget import METRICS, Metric
+from automl.core.cost import BitCosts, Cost
+from automl.core.graph import Extent, Layer, ModelGraph, Quantizable
 from automl.core.policy import CompressionPolicy, checked_policy
 from automl.core.quadratic import QuadraticForm
 
-_FLOAT_BITS = 32
 STRUCTURE_BYTES_PER_LAYER = 400
 """What an ONNX file says of a layer beside its weights, about, as `export` writes it.
 
 Together with the batch-norm tensors, which the export folds away, this bounds the size of the file from above;
 `tests/automl/export/test_recount.py` holds the smallest policies of several families against it.
 """
+STRUCTURE_BYTES_PER_QUANTIZED_LAYER = 900
+"""The same with the quantizers around the layer, and those of the additions and poolings that it stands beside."""
+BYTES_PER_QUANTIZED_OUTPUT = 12
+"""Beside its weights, each output channel of a quantized layer has a bias and the scales of both."""
+STORED_BYTES = np.array([stored_bits(bits) / 8 for bits in range(FLOAT_BITS + 1)])
+"""Bytes of one weight, by its bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ class AnalyticCostModel:
     """
 
     def __init__(self, graph: ModelGraph) -> None:
-        """Compiles `graph` into four quadratic forms."""
+        """Compiles `graph` into quadratic forms."""
         self._graph = graph
         self._groups = [group.name for group in graph.prunable]
         macs = [Product(_filter_macs(layer), layer.outputs, layer.filter_inputs) for layer in graph.layers]
@@ -48,8 +56,9 @@ class AnalyticCostModel:
             macs_form,
             _form(params, self._groups),
             _form([*stored, structure], self._groups),
-            macs_form.scaled(float(_FLOAT_BITS * _FLOAT_BITS)),
+            macs_form.scaled(float(FLOAT_BITS * FLOAT_BITS)),
         )
+        self._bit_costs = None if graph.quantizable is None else self._with_bits(graph, graph.quantizable)
 
     @property
     def graph(self) -> ModelGraph:
@@ -58,20 +67,64 @@ class AnalyticCostModel:
 
     @property
     def forms(self) -> tuple[QuadraticForm, ...]:
-        """MACs, parameters, bytes and BOPs as functions of the widths."""
+        """MACs, parameters, bytes and BOPs of float networks as functions of the widths."""
         return self._forms
+
+    @property
+    def bit_costs(self) -> BitCosts | None:
+        """The same for networks with bit-widths."""
+        return self._bit_costs
 
     def __call__(self, policy: CompressionPolicy) -> Cost:
         """The cost of `policy`; raises `PolicyError` where it does not fit the graph."""
-        kept = checked_policy(self._graph, policy).channels
-        row = self.table(np.array([[kept[name] for name in self._groups]], dtype=np.int64))[0]
-        macs, params, size_bytes, bops = (round(value) for value in row.tolist())
+        whole = checked_policy(self._graph, policy)
+        widths = np.array([[whole.channels[name] for name in self._groups]], dtype=np.int64)
+        bits = None
+        if whole.bits and self._bit_costs is not None:
+            # A layer that went with its branch costs nothing whatever its bits.
+            of_layers = (whole.bits.get(name, BitWidths()) for name in self._bit_costs.layers)
+            bits = np.array([[(each.weight, each.activation) for each in of_layers]], dtype=np.int64)
+        macs, params, size_bytes, bops = (math.ceil(value) for value in self.table(widths, bits)[0].tolist())
         return Cost(macs=macs, params=params, size_bytes=size_bytes, bops=bops)
 
-    def table(self, widths: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Costs of shape `(policies, 4)`: MACs, parameters, bytes, BOPs."""
+    def table(self, widths: NDArray[np.int64], bits: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Costs of shape `(policies, 4)`: MACs, parameters, bytes, BOPs; see `core.cost.CostModel`."""
         values = widths.astype(np.float64)
-        return np.stack([form(values) for form in self._forms], axis=1)
+        if bits is None:
+            return np.stack([form(values) for form in self._forms], axis=1)
+        costs = self._bit_costs
+        if costs is None:
+            raise ValueError("A network whose graph does not say where bits can be had has no cost with bits")
+        table = np.stack([form(values) for form in costs.forms], axis=1)
+        whole = np.concatenate([np.ones((len(values), 1)), values], axis=1)
+        pairs = (whole @ costs.outputs) * (whole @ costs.inputs)  # [policies, layers]
+        table[:, METRICS.index(Metric.SIZE)] += (pairs * costs.values * STORED_BYTES[bits[:, :, 0]]).sum(axis=1)
+        table[:, METRICS.index(Metric.BOPS)] += (pairs * costs.macs * bits.prod(axis=2)).sum(axis=1)
+        return table
+
+    def _with_bits(self, graph: ModelGraph, quantizable: Quantizable) -> BitCosts:
+        able = [layer for layer in graph.layers if layer.name in set(quantizable.layers)]
+        rest = [layer for layer in graph.layers if layer.name not in set(quantizable.layers)]
+        inside = {f"{layer.name}.weight" for layer in able} | {f"{layer.name}.bias" for layer in able}
+        folded = tuple(f"{name}." for name in quantizable.folded)
+        others = [t for t in graph.tensors if t.name not in inside and not t.name.startswith(folded)]
+        per_output = [Product(float(BYTES_PER_QUANTIZED_OUTPUT), layer.outputs, Extent(1)) for layer in able]
+        structure = STRUCTURE_BYTES_PER_QUANTIZED_LAYER * len(able) + STRUCTURE_BYTES_PER_LAYER * len(rest)
+        size = [_product(t.extents, float(t.value_bytes)) for t in others]
+        size += [*per_output, Product(float(structure), Extent(1), Extent(1))]
+        float_macs = _form([Product(_filter_macs(x), x.outputs, x.filter_inputs) for x in rest], self._groups)
+        return BitCosts(
+            forms=(
+                *self._forms[:2],
+                _form(size, self._groups),
+                float_macs.scaled(float(FLOAT_BITS * FLOAT_BITS)),
+            ),
+            layers=tuple(layer.name for layer in able),
+            outputs=_affine([layer.outputs for layer in able], self._groups),
+            inputs=_affine([layer.filter_inputs for layer in able], self._groups),
+            values=np.array([float(layer.kernel[0] * layer.kernel[1]) for layer in able]),
+            macs=np.array([_filter_macs(layer) for layer in able]),
+        )
 
 
 def _form(products: Sequence[Product], groups: Sequence[str]) -> QuadraticForm:

@@ -70,7 +70,7 @@ def measured_table(
             measured[width] = probe(CompressionPolicy({**whole.channels, knob.target: width}))
         rows.append(_filled(knob, measured, dense.recovery.curve(knob.target)))
         on_group(knob.target)
-    return SensitivityTable(tuple(knob.target for knob in knobs), tuple(knob.choices for knob in knobs), tuple(rows))
+    return SensitivityTable(tuple(knob.name for knob in knobs), tuple(knob.choices for knob in knobs), tuple(rows))
 
 
 def _anchors(knob: Knob) -> list[int]:

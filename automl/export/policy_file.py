@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from automl.core.bits import BitWidths
 from automl.core.errors import PolicyError
-from automl.core.policy import BitWidths, CompressionPolicy
+from automl.core.policy import CompressionPolicy
 from automl.store.files import write_json
 
 FORMAT = "automl-policy/1"

@@ -98,7 +98,7 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
             evaluator.defend(lowest_divergence(earlier).policy)
         _run_trials(run, subject, problem, study, conversation)
         found = completed(study)
-        correlation = rank_correlation(table, found)
+        correlation = rank_correlation(problem.knobs, table, found)
         if correlation is not None:
             conversation.say(f"Sensitivity table against measured divergences: rank correlation {correlation:.2f}.")
         return Found(

@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 
 from automl.core.errors import InputError, InterruptedRunError
 from automl.core.evaluation import Evaluation
+from automl.core.knob import Knob, values_of
 from automl.core.sensitivity import SensitivityTable
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.sensitivity import Probe, measured_table
@@ -55,10 +56,10 @@ def sensitivity_table(run: Run, subject: Subject, dense: DenseNetwork, conversat
     return table
 
 
-def rank_correlation(table: SensitivityTable, evaluations: Sequence[Evaluation]) -> float | None:
+def rank_correlation(knobs: Sequence[Knob], table: SensitivityTable, evaluations: Sequence[Evaluation]) -> float | None:
     """Spearman's correlation of predicted and measured divergences; None for too few different policies."""
     by_policy = {each.policy.digest(): each for each in evaluations}.values()
-    predicted = [table.loss(each.policy.channels) for each in by_policy]
+    predicted = [table.loss(values_of(knobs, each.policy)) for each in by_policy]
     if len(set(predicted)) < _LEAST_TRIALS:
         return None
     return float(spearmanr(predicted, [each.divergence for each in by_policy]).statistic)

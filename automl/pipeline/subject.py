@@ -71,7 +71,7 @@ def open_subject(config: RunConfig) -> Subject:
     space = channel_space(traced.graph, rule)
     cost_model = AnalyticCostModel(traced.graph)
     dense_cost = cost_model(dense_policy(traced.graph))
-    projection = Projection([knob.choices for knob in space.knobs], cost_model, budget, dense_cost)
+    projection = Projection(space.knobs, cost_model, budget, dense_cost)
     fingerprint = Fingerprint(
         model=config.model,
         weights=weights_digest(network.model),

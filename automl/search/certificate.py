@@ -81,7 +81,7 @@ def certify(
     proof = _Proof(knapsack, shares, knapsack.index(incumbent), time_limit_s)
     proof.run()
     widths = knapsack.at(proof.index).astype(np.int64)
-    loss = table.loss(dict(zip(table.groups, widths.tolist(), strict=True)))
+    loss = table.loss(dict(zip(table.knobs, widths.tolist(), strict=True)))
     bound = min(loss, proof.bound * total)
     return Certificate(
         loss=loss,

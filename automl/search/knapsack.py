@@ -121,9 +121,9 @@ class Knapsack:
         Raises:
             InputError: If the table is not about these knobs.
         """
-        if table.groups != tuple(k.target for k in knobs) or table.widths != tuple(k.choices for k in knobs):
+        if table.knobs != tuple(k.name for k in knobs) or table.choices != tuple(k.choices for k in knobs):
             raise InputError("A sensitivity table must have the groups and widths of the search space. Build it again.")
-        padding = [len(own) - len(row) for own, row in zip(self.widths, table.widths, strict=True)]
+        padding = [len(own) - len(row) for own, row in zip(self.widths, table.choices, strict=True)]
         return tuple(np.array([0.0] * more + list(row)) for more, row in zip(padding, table.losses, strict=True))
 
     def _check(self, budget: Budget) -> None:

@@ -53,7 +53,7 @@ class MultiplierEngine:
 
 def multiplier_names(problem: Problem) -> list[str]:
     """Names of the logarithms, in the order of the problem's knobs."""
-    return [f"z:{knob.target}" for knob in problem.knobs]
+    return [f"z:{knob.name}" for knob in problem.knobs]
 
 
 Proposal = Callable[[Problem, optuna.Study, np.random.Generator], NDArray[np.float64]]
@@ -107,10 +107,10 @@ def matching(problem: Problem, policy: CompressionPolicy) -> NDArray[np.float64]
     Returns:
         Shape `(knobs,)`, centred and clipped to `LARGEST`; 0 where a group has one width.
     """
-    widths = np.array([policy.channels[knob.target] for knob in problem.knobs], dtype=np.int64)
+    widths = problem.values(policy)
     below, above = widths.copy(), widths.copy()
     gain = np.zeros(len(widths))
-    for k, (choices, losses) in enumerate(zip(problem.sensitivity.widths, problem.sensitivity.losses, strict=True)):
+    for k, (choices, losses) in enumerate(zip(problem.sensitivity.choices, problem.sensitivity.losses, strict=True)):
         at = int(np.searchsorted(choices, widths[k]))
         low, high = max(at - 1, 0), min(at + 1, len(choices) - 1)
         below[k], above[k] = choices[low], choices[high]

@@ -6,7 +6,7 @@ the best (a re-linearisation at the incumbent that every feasible evaluation tak
 from their posterior (Thompson 1933).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from automl.core.evaluation import Evaluation
+from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
 from automl.search.multipliers import LARGEST
 from automl.store.trials import completed
@@ -65,7 +66,7 @@ def refitted(problem: Problem, study: optuna.Study, generator: np.random.Generat
 
 def _fitted(problem: Problem, evaluations: Sequence[Evaluation]) -> _Posterior:
     """The posterior's mode and, by its curvature there, its spread (Laplace)."""
-    losses = np.array([_losses(problem, evaluation.policy.channels) for evaluation in evaluations])
+    losses = np.array([_losses(problem, evaluation.policy) for evaluation in evaluations])
     measured = np.log(np.maximum([evaluation.divergence for evaluation in evaluations], _LEAST_LOSS))
     noise = _NOISE * np.exp((measured - measured.min()) / _LOCALITY * np.log(2.0))
     groups = losses.shape[1]
@@ -90,10 +91,8 @@ def _fitted(problem: Problem, evaluations: Sequence[Evaluation]) -> _Posterior:
     return _Posterior(found.x[:groups], root[:groups, :])
 
 
-def _losses(problem: Problem, channels: Mapping[str, int]) -> list[float]:
-    """The table's loss of each group at these widths; 0 for one that went with another's branch."""
+def _losses(problem: Problem, policy: CompressionPolicy) -> list[float]:
+    """The table's loss of each knob at the policy's values; 0 for a group that went with another's branch."""
     table = problem.sensitivity
-    rows = zip(table.groups, table.widths, table.losses, strict=True)
-    return [
-        losses[widths.index(channels[group])] if channels[group] in widths else 0.0 for group, widths, losses in rows
-    ]
+    rows = zip(problem.values(policy).tolist(), table.choices, table.losses, strict=True)
+    return [losses[choices.index(value)] if value in choices else 0.0 for value, choices, losses in rows]

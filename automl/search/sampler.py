@@ -49,7 +49,7 @@ class SamplerEngine:
 
 def parameter_names(problem: Problem) -> list[str]:
     """Names of the keep ratios, in the order of the problem's knobs."""
-    return [f"keep:{knob.target}" for knob in problem.knobs]
+    return [f"keep:{knob.name}" for knob in problem.knobs]
 
 
 def uniform_policy(problem: Problem) -> CompressionPolicy:

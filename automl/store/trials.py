@@ -9,10 +9,11 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from automl.core.bits import BitWidths
 from automl.core.cost import Cost
 from automl.core.errors import RunError
 from automl.core.evaluation import Evaluation
-from automl.core.policy import BitWidths, CompressionPolicy
+from automl.core.policy import CompressionPolicy
 from automl.store.files import write_text
 from automl.store.study import FAILURE
 

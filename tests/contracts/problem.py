@@ -71,7 +71,7 @@ def separable_problem(evaluate: Evaluator) -> Problem:
     dense = cost_model(dense_policy(graph))
     budget = Budget.parse(f"{BUDGET}flops")
     knobs = tuple(Knob(group.name, "channels", WIDTHS) for group in graph.prunable)
-    projection = Projection([knob.choices for knob in knobs], cost_model, budget, dense)
+    projection = Projection(knobs, cost_model, budget, dense)
     table = wrong_table()
     solver = Solver(knobs, table, cost_model, budget, dense)
     return Problem(graph, knobs, cost_model, dense, budget, projection, table, solver.solve, evaluate)

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from automl.compress.grid import ACTIVATION_BITS, WEIGHT_BITS, activation_grid, weight_grid
+from automl.compress.grid import activation_grid, weight_grid
+from automl.core.bits import ACTIVATION_BITS, WEIGHT_BITS
 
 
 def test_a_weight_of_two_bits_is_minus_one_zero_or_one_times_its_reach() -> None:

@@ -65,7 +65,7 @@ def test_the_projection_meets_every_budget_and_uses_98_percent_of_it(spec: str, 
     cost_model = AnalyticCostModel(graph)
     dense = cost_model(dense_policy(graph))
     budget = Budget.parse(text)
-    projection = Projection([knob.choices for knob in space.knobs], cost_model, budget, dense)
+    projection = Projection(space.knobs, cost_model, budget, dense)
     full = np.array([knob.choices[-1] for knob in space.knobs])
     for proposal in np.random.default_rng(0).random((POLICIES, len(full))) * full:
         widths = projection(proposal)

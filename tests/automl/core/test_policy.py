@@ -1,7 +1,8 @@
 import pytest
 
+from automl.core.bits import BitWidths
 from automl.core.errors import PolicyError
-from automl.core.policy import BitWidths, CompressionPolicy, checked_policy, dense_policy, with_dead_groups
+from automl.core.policy import CompressionPolicy, checked_policy, dense_policy, with_dead_groups
 from tests.branched import branched_graph
 from tests.tiny import tiny_graph
 

@@ -3,10 +3,12 @@ import pytest
 
 from automl.core.budget import Budget
 from automl.core.errors import BudgetError
+from automl.core.knob import Knob
 from automl.core.policy import dense_policy
-from automl.core.projection import Projection
+from automl.core.projection import TARGET_USE, Projection
 from automl.costs.model import AnalyticCostModel
 from tests.branched import branched_graph
+from tests.quantized import joint_knobs, quantizable_graph
 from tests.tiny import tiny_projection
 
 # Dense: 16 * 16 * 27 + 16 * 32 * 144 + 320 = 80,960 MACs.
@@ -77,7 +79,8 @@ def branched_projection(budget: str) -> Projection:
     graph = branched_graph()
     cost_model = AnalyticCostModel(graph)
     choices = [(4, 8, 12, 16), (2, 4, 6, 8), (0, 2, 4, 6, 8)]
-    return Projection(choices, cost_model, Budget.parse(budget), cost_model(dense_policy(graph)))
+    knobs = [Knob(g.name, "channels", widths) for g, widths in zip(graph.prunable, choices, strict=True)]
+    return Projection(knobs, cost_model, Budget.parse(budget), cost_model(dense_policy(graph)))
 
 
 # Dense: 16 positions x (16 * 27 + 8 * 16 + 8 * 72 + 16 * 8) + 160 = 20,384 MACs; without the branch 7,072 (34.7%).
@@ -123,3 +126,51 @@ def test_a_budget_must_be_reachable_without_dropping() -> None:
     # s=4, a=2, b=2: 16 * (4 * 27 + 8 + 36 + 8) + 40 = 2,600 MACs of 20,384.
     with pytest.raises(BudgetError, match=r"smallest policy needs 2,600.*0\.1276flops"):
         branched_projection("0.1flops")
+
+
+def joint_projection(budget: str, bits: str = "4,8") -> Projection:
+    """Knobs: widths of a and b; weight bits of a, b and fc; input bits of a, b and fc. Only those of b are free."""
+    graph = quantizable_graph()
+    cost_model = AnalyticCostModel(graph)
+    return Projection(joint_knobs(bits), cost_model, Budget.parse(budget), cost_model(dense_policy(graph)))
+
+
+def test_widths_make_room_for_the_bits_that_are_asked_for() -> None:
+    projection = joint_projection("0.02bops")
+    few, many = (projection(np.array([16.0, 32.0, 8, bits, 8, 8, bits, 8])) for bits in (4.0, 8.0))
+    assert few[[3, 6]].tolist() == [4, 4]
+    assert many[[3, 6]].tolist() == [8, 8]
+    assert (many[:2] < few[:2]).all()
+    assert (projection.used(np.stack([few, many])) <= 1.0).all()
+
+
+def test_bits_give_way_where_no_widths_are_small_enough() -> None:
+    # The least widths, 4 and 4, have 16 * (4 * 27 + 4 * 36) + 40 = 4,072 MACs: 64 BOPs each for a and fc (113,152),
+    # and of b's 2,304 MACs 64, 32 or 16 each.
+    dense = 1024 * 81_280
+    projection = joint_projection(f"{155_000 / dense:.6f}bops")
+    values = projection(np.array([16.0, 32.0, 8, 8, 8, 8, 8, 8]))
+    assert values[:2].tolist() == [4, 4]
+    assert sorted(values[[3, 6]].tolist()) == [4, 4]
+
+
+def test_bits_fill_what_the_widest_layers_leave() -> None:
+    values = joint_projection("1flops")(np.array([16.0, 32.0, 8, 4, 8, 8, 4, 8]))
+    assert values.tolist() == [16, 32, 8, 4, 8, 8, 4, 8]  # already at the limit: nothing to fill
+    filled = joint_projection("0.0625bops")(np.array([16.0, 32.0, 8, 4, 8, 8, 4, 8]))
+    assert filled.tolist() == [16, 32, 8, 8, 8, 8, 8, 8]
+
+
+def test_a_joint_projection_changes_nothing_twice() -> None:
+    projection = joint_projection("0.02bops,0.2size", "w2-8a4-8")
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        once = projection(generator.uniform(0, 32, 8))
+        assert projection.used(once[None])[0] <= 1.0
+        if projection.used(once[None])[0] >= TARGET_USE:
+            assert projection(once.astype(float)).tolist() == once.tolist()
+
+
+def test_a_budget_that_no_bits_reach_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(BudgetError, match=r"nearest reachable budget is 0\.\d+bops"):
+        joint_projection("0.0001bops")

@@ -10,7 +10,7 @@ from automl.core.sensitivity import SensitivityTable
 TABLE = SensitivityTable(("a", "b"), ((4, 8), (0, 2, 6)), ((0.5, 0.0), (2.0, 1.0, 0.25)))
 
 
-def test_the_loss_of_a_policy_is_the_sum_over_groups() -> None:
+def test_the_loss_of_a_policy_is_the_sum_over_knobs() -> None:
     assert TABLE.loss({"a": 4, "b": 2}) == 1.5
     assert TABLE.loss({"a": 8, "b": 0}) == 2.0
 
@@ -24,7 +24,7 @@ def test_a_group_that_goes_with_a_dropped_branch_loses_nothing_of_its_own() -> N
 
 
 def test_a_width_that_is_not_in_the_table_is_refused() -> None:
-    with pytest.raises(InputError, match=r"3 channels of 'b'\. Choose one of 0, 2, 6"):
+    with pytest.raises(InputError, match=r"it has 3 for 'b'\. Choose one of 0, 2, 6"):
         TABLE.loss({"b": 3})
 
 
@@ -45,25 +45,25 @@ def test_the_json_reads_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("widths", "losses", "rule"),
+    ("choices", "losses", "rule"),
     [
         (((4, 8),), ((math.nan, 0.0),), "finite"),
         (((4, 8),), ((1.0, -0.1),), "at least 0"),
         (((4, 8),), ((0.5, 1.0),), "not grow"),
         (((8, 4),), ((1.0, 0.5),), "ascend"),
-        (((4, 8),), ((1.0,),), "one loss per width"),
-        (((),), ((),), "one loss per width"),
-        (((4, 8), (1,)), ((1.0, 0.0),), "every group"),
+        (((4, 8),), ((1.0,),), "one loss per choice"),
+        (((),), ((),), "one loss per choice"),
+        (((4, 8), (1,)), ((1.0, 0.0),), "every knob"),
     ],
 )
 def test_a_table_that_is_not_one_is_refused(
-    widths: tuple[tuple[int, ...], ...], losses: tuple[tuple[float, ...], ...], rule: str
+    choices: tuple[tuple[int, ...], ...], losses: tuple[tuple[float, ...], ...], rule: str
 ) -> None:
     with pytest.raises(InputError, match=rule):
-        SensitivityTable(("a",), widths, losses)
+        SensitivityTable(("a",), choices, losses)
 
 
-@pytest.mark.parametrize("values", [{}, {"groups": ["a"], "widths": 3, "losses": []}, {"groups": None}])
+@pytest.mark.parametrize("values", [{}, {"knobs": ["a"], "choices": 3, "losses": []}, {"knobs": None}])
 def test_a_file_that_is_no_table_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(InputError, match="must hold"):
         SensitivityTable.from_json(values)

@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 
+from automl.core.bits import BitWidths
+from automl.core.graph import Extent, TensorShape
 from automl.core.policy import CompressionPolicy, dense_policy
 from automl.costs.model import AnalyticCostModel
+from tests.quantized import quantizable_graph
 from tests.tiny import tiny_graph
 
 
@@ -28,3 +33,40 @@ def test_the_table_prices_many_policies_as_one_by_one() -> None:
     for (a, b), row in zip(widths.tolist(), rows, strict=True):
         cost = model(CompressionPolicy({"a": a, "b": b}))
         assert row.tolist() == [cost.macs, cost.params, cost.size_bytes, cost.bops]
+
+
+W4A8 = {"a": BitWidths(8, 8), "b": BitWidths(4, 8), "fc": BitWidths(8, 8)}
+
+
+def test_bits_price_macs_and_weights() -> None:
+    model = AnalyticCostModel(quantizable_graph())
+    cost = model(CompressionPolicy({"a": 8, "b": 16}, W4A8))
+    a, b, fc = 16 * 8 * 27, 16 * 16 * 72, 160
+    assert cost.macs == a + b + fc
+    assert cost.bops == 64 * a + 32 * b + 64 * fc
+    # Weights: 8 * 27 bytes, 16 * 72 halves, 160 bytes; a bias and two scales for each output; the counter.
+    assert cost.size_bytes == 8 * 27 + 16 * 72 // 2 + 160 + 12 * (8 + 16 + 10) + 8 + 3 * 900
+
+
+def test_a_policy_without_bits_costs_what_a_float_network_costs() -> None:
+    policy = CompressionPolicy({"a": 8, "b": 16})
+    assert AnalyticCostModel(quantizable_graph())(policy) == AnalyticCostModel(tiny_graph())(policy)
+
+
+def test_3_bits_are_stored_as_4_and_5_as_8() -> None:
+    model = AnalyticCostModel(quantizable_graph())
+    sizes = {
+        bits: model(CompressionPolicy({}, {**W4A8, "b": BitWidths(bits, 8)})).size_bytes for bits in (2, 3, 4, 5, 8)
+    }
+    assert sizes[2] == sizes[3] == sizes[4] < sizes[5] == sizes[8]
+
+
+def test_folded_batch_norms_take_no_room_in_a_quantized_file() -> None:
+    graph = quantizable_graph()
+    assert graph.quantizable is not None
+    norm = TensorShape("norm.weight", (Extent(16),), True, 4)
+    whole = replace(graph, tensors=(*graph.tensors, norm))
+    folded = replace(whole, quantizable=replace(graph.quantizable, folded=("norm",)))
+    policy = CompressionPolicy({}, W4A8)
+    assert AnalyticCostModel(whole)(policy).size_bytes == AnalyticCostModel(graph)(policy).size_bytes + 64
+    assert AnalyticCostModel(folded)(policy).size_bytes == AnalyticCostModel(graph)(policy).size_bytes

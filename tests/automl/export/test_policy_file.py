@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from automl.core.bits import BitWidths
 from automl.core.errors import PolicyError
-from automl.core.policy import BitWidths, CompressionPolicy
+from automl.core.policy import CompressionPolicy
 from automl.export.policy_file import PolicyFile, read_policy, write_policy
 
 POLICY = CompressionPolicy({"stem": 8, "block.conv": 24}, {"stem": BitWidths(8, 8), "fc": BitWidths(4, 32)})

@@ -39,7 +39,7 @@ class Choice:
         return np.stack([costs[:, METRICS.index(x.metric)] / x.absolute(dense) for x in limits], axis=1)
 
     def loss(self, widths: Widths) -> float:
-        return self.table.loss(dict(zip(self.table.groups, widths.tolist(), strict=True)))
+        return self.table.loss(dict(zip(self.table.knobs, widths.tolist(), strict=True)))
 
     def everything(self) -> Widths:
         """Every choice, those that drop half a branch left out."""

@@ -2,6 +2,7 @@ import numpy as np
 import optuna
 import pytest
 
+from automl.core.policy import CompressionPolicy
 from automl.search.multipliers import LARGEST, matching, multiplier_names, tried
 from automl.search.refit import _fitted, _losses
 from automl.search.registry import find_engine
@@ -65,6 +66,6 @@ def test_a_branch_that_went_along_has_no_loss_of_its_own() -> None:
     problem = separable_problem(SeparableEvaluator())
     channels = dict(uniform_policy(problem).channels)
     channels["block3"] = 0
-    losses = _losses(problem, channels)
+    losses = _losses(problem, CompressionPolicy(channels))
     assert losses[3] == 0.0
     assert losses[2] == problem.sensitivity.losses[2][3]  # 16 of 32 channels, the fourth width

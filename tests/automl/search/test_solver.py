@@ -126,7 +126,7 @@ def test_a_group_with_a_huge_loss_stays_wide() -> None:
 def test_flat_losses_still_use_the_budget() -> None:
     choice = chain(6, groups=6, levels=32)
     flat = SensitivityTable(
-        choice.table.groups, choice.table.widths, tuple(tuple(0.0 for _ in row) for row in choice.table.losses)
+        choice.table.knobs, choice.table.choices, tuple(tuple(0.0 for _ in row) for row in choice.table.losses)
     )
     widths = solver_of(choice, "0.5flops", flat).solve(np.zeros(len(choice.knobs)))
     assert 0.9 <= choice.used(widths, "0.5flops").max() <= 1.0
@@ -140,7 +140,7 @@ def test_the_whole_network_is_the_answer_where_it_fits() -> None:
 
 def test_a_branch_that_hardly_matters_is_dropped_with_what_only_it_reads() -> None:
     choice = dropping(1)
-    names = list(choice.table.groups)
+    names = list(choice.table.knobs)
     light = np.array([-12.0 if name in {"a", "b"} else 0.0 for name in names])
     widths = dict(zip(names, solver_of(choice, "0.5flops").solve(light).tolist(), strict=True))
     assert widths["a"] == widths["b"] == 0

@@ -6,10 +6,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from automl.core.bits import BitWidths
 from automl.core.cost import Cost
 from automl.core.errors import RunError
 from automl.core.evaluation import Evaluation
-from automl.core.policy import BitWidths, CompressionPolicy
+from automl.core.policy import CompressionPolicy
 from automl.store.study import FAILURE, open_study
 from automl.store.trials import completed, evaluated, remember, write_trials_csv
 
