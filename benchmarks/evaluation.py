@@ -24,6 +24,7 @@ from automl.cli.session import conversation
 from automl.compress.batch_norm import recalibrate
 from automl.compress.folding import foldable
 from automl.compress.importance import most_important, scores
+from automl.compress.places import dense_places
 from automl.compress.probe import trace_prunable
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
@@ -176,7 +177,9 @@ def _dense(model: nn.Module, traced: TracedModel, batches: Sequence[Tensor], dev
     order = scores(model, traced, "l2")
     recovery = Recovery(model, traced, order, input_statistics(model, traced, batches))
     sequential = SequentialRecovery(model, traced, batches[0][:2])  # not measured here
-    return DenseNetwork(model, traced, order, recovery, sequential, foldable(model, traced, batches[0][:2]), device)
+    norms = foldable(model, traced, batches[0][:2])
+    places = dense_places(model, traced, norms, batches[0][:2])
+    return DenseNetwork(model, traced, order, recovery, sequential, norms, places, batches[0], device)
 
 
 def _evaluator(bench: Bench) -> ModelEvaluator:

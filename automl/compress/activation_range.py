@@ -1,5 +1,6 @@
 """Where the values of one activation lie, and the grid that serves them best."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -11,24 +12,20 @@ from automl.core.errors import DataError
 Reach = Literal["max", "percentile", "mse"]
 """How far a grid reaches: to the extremes, to all but one value in ten thousand, or where the square error is least."""
 
-_SAMPLED_PER_BATCH = 2**13
+_SAMPLED_PER_BATCH = 2**18
+_BINS = 2**11
+"""Of the histogram that stands for the sample: eight for each level of the finest grid."""
 _OUTSIDE = 1e-4
-_SHARES = torch.linspace(0.1, 1.0, 37)
+_SHARES = tuple(1 - 0.025 * step for step in range(37))
 """Of either end: the reaches that `mse` chooses from."""
 
 
 class ActivationRange:
     """The extremes of a tensor over all batches, and a sample of its values."""
 
-    def __init__(self, name: str, seed: int = 0) -> None:
-        """Nothing seen yet.
-
-        Args:
-            name: What errors call the tensor.
-            seed: Of the sample.
-        """
+    def __init__(self, name: str) -> None:
+        """Nothing seen yet; `name` is what errors call the tensor."""
         self._name = name
-        self._generator = torch.Generator().manual_seed(seed)
         self._samples: list[Tensor] = []
         self._lowest, self._highest = 0.0, 0.0
 
@@ -38,7 +35,8 @@ class ActivationRange:
         Raises:
             DataError: If a value is NaN or infinite.
         """
-        flat = values.detach().reshape(-1)
+        channels_last = values.ndim == 4 and not values.is_contiguous()
+        flat = (values.detach().permute(0, 2, 3, 1) if channels_last else values.detach()).reshape(-1)
         lowest, highest = (float(end) for end in flat.aminmax())
         if not (torch.isfinite(torch.tensor([lowest, highest]))).all():
             raise DataError(
@@ -46,8 +44,8 @@ class ActivationRange:
                 "calibration images. Check the images, and that they are scaled as the network expects."
             )
         self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
-        chosen = torch.randint(len(flat), (min(_SAMPLED_PER_BATCH, len(flat)),), generator=self._generator)
-        self._samples.append(flat[chosen.to(flat.device)].cpu().float())
+        # Every so many values, by a step that no map's width divides.
+        self._samples.append(flat[:: len(flat) // _SAMPLED_PER_BATCH | 1].cpu().float())
 
     @property
     def silent(self) -> bool:
@@ -67,11 +65,26 @@ class ActivationRange:
         if reach == "percentile":
             ends = torch.quantile(sample, torch.tensor([_OUTSIDE, 1 - _OUTSIDE]))
             return activation_grid(float(ends[0]), float(ends[1]), bits)
-        return min(self._candidates(bits), key=lambda grid: float((grid.rounded(sample) - sample).square().sum()))
+        return self._nearest(sample, bits)
 
-    def _candidates(self, bits: int) -> list[Grid]:
-        """Grids with either end nearer; of equally good ones `min` takes the widest, which comes first."""
-        shares = _SHARES.flip(0).tolist()
-        down = shares if self._lowest < 0 else [1.0]
-        up = shares if self._highest > 0 else [1.0]
-        return [activation_grid(self._lowest * one, self._highest * other, bits) for one in down for other in up]
+    def _nearest(self, sample: Tensor, bits: int) -> Grid:
+        """The grid of least square error: both ends at one share of the extremes, then each end by itself."""
+        counts = torch.histc(sample, _BINS, self._lowest, self._highest)
+        width = (self._highest - self._lowest) / _BINS
+        values = self._lowest + width * (torch.arange(_BINS) + 0.5)
+        there = counts > 0
+
+        def least(reaches: Sequence[tuple[float, float]]) -> tuple[float, float]:
+            """Of equally good ones `min` takes the widest, which comes first."""
+            return min(reaches, key=lambda reach: self._error(values[there], counts[there], reach, bits))
+
+        down, up = least([(share, share) for share in _SHARES])
+        down, up = least([(share, up) for share in _SHARES] if self._lowest < 0 else [(down, up)])
+        down, up = least([(down, share) for share in _SHARES] if self._highest > 0 else [(down, up)])
+        return self._shortened((down, up), bits)
+
+    def _error(self, values: Tensor, counts: Tensor, reach: tuple[float, float], bits: int) -> float:
+        return float(((self._shortened(reach, bits).rounded(values) - values).square_() * counts).sum())
+
+    def _shortened(self, reach: tuple[float, float], bits: int) -> Grid:
+        return activation_grid(self._lowest * reach[0], self._highest * reach[1], bits)

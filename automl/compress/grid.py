@@ -31,18 +31,64 @@ class Grid:
 
     def rounded(self, values: Tensor) -> Tensor:
         """Each value's nearest level; gradients pass straight through inside the grid, and are 0 outside."""
+        if torch.compiler.is_exporting():
+            return self._as_operator(values)
+        if torch.is_grad_enabled() and values.requires_grad:
+            rounded: Tensor = _StraightThrough.apply(values, *self._over(values), self.low, self.high)
+            return rounded
+        scale, zero_point = self._over(values)
+        return torch.div(values, scale).round_().clamp_(self.low - zero_point, self.high - zero_point).mul_(scale)
+
+    def integers(self, values: Tensor) -> Tensor:
+        """What `rounded` would store, int32, shaped like `values`."""
+        scale, zero_point = self._over(values)
+        return (torch.round(values / scale) + zero_point).clamp(self.low, self.high).int()
+
+    def _as_operator(self, values: Tensor) -> Tensor:
+        """By the one operator that exporters turn into quantized tensors; here it takes nine times as long."""
         if self.scale.ndim == 0:
             return torch.fake_quantize_per_tensor_affine(values, self.scale, self.zero_point, self.low, self.high)
         return torch.fake_quantize_per_channel_affine(values, self.scale, self.zero_point, 0, self.low, self.high)
 
-    def integers(self, values: Tensor) -> Tensor:
-        """What `rounded` would store, int32, shaped like `values`."""
+    def _over(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and zero point, shaped to go with `values`."""
         shape = (-1, *[1] * (values.ndim - 1)) if self.scale.ndim else ()
-        scale, zero_point = self.scale.reshape(shape), self.zero_point.reshape(shape)
-        return (torch.round(values / scale) + zero_point).clamp(self.low, self.high).int()
+        return self.scale.reshape(shape), self.zero_point.reshape(shape)
 
 
-def weight_grid(weight: Tensor, bits: int, *, per_channel: bool = True, clip: Clip = "mse") -> Grid:
+class _StraightThrough(torch.autograd.Function):
+    """Rounds on the way in, and lets gradients of what was not clipped pass on the way back (Bengio et al. 2013)."""
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx,
+        values: Tensor,
+        scale: Tensor,
+        zero_point: Tensor,
+        low: int,
+        high: int,
+    ) -> Tensor:
+        """Each value's nearest level."""
+        steps = torch.div(values, scale).round_()
+        clipped = steps.clamp(low - zero_point, high - zero_point)
+        ctx.save_for_backward(steps == clipped)
+        return clipped.mul_(scale)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        """The gradient where the value was inside the grid."""
+        (inside,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        return gradient * inside, None, None, None, None
+
+
+def weight_grid(
+    weight: Tensor,
+    bits: int,
+    *,
+    per_channel: bool = True,
+    clip: Clip = "mse",
+    importance: Tensor | None = None,
+) -> Grid:
     """The symmetric grid of a weight; `2**bits - 1` levels, so that it is its own mirror image.
 
     Args:
@@ -50,6 +96,8 @@ def weight_grid(weight: Tensor, bits: int, *, per_channel: bool = True, clip: Cl
         bits: 2 to 8.
         per_channel: Whether each output has its own grid.
         clip: `mse` searches reaches from a fifth of the largest magnitude on (Nahshan et al. 2021, section 3).
+        importance: What the square error of each weight counts, such as the variance of its input; broadcasts to
+            `weight`. All count the same where it is None.
 
     Raises:
         ValueError: If a grid of so many bits is not supported.
@@ -58,7 +106,8 @@ def weight_grid(weight: Tensor, bits: int, *, per_channel: bool = True, clip: Cl
     high = 2 ** (bits - 1) - 1
     rows = weight.detach().reshape(len(weight) if per_channel else 1, -1)
     peak = rows.abs().amax(dim=1)
-    reach = peak if clip == "max" else peak * _best_shares(rows, peak, high)
+    counts = (torch.ones(()) if importance is None else importance).to(weight).expand_as(weight).reshape(rows.shape)
+    reach = peak if clip == "max" else peak * _best_shares(rows, counts, peak, high)
     # A channel of zeros has no reach; any scale represents it.
     scale = torch.where(reach > 0, reach / high, 1.0)
     zero_point = torch.zeros_like(scale, dtype=torch.int32)
@@ -86,21 +135,22 @@ def activation_grid(lowest: float, highest: float, bits: int) -> Grid:
     return Grid(torch.tensor(scale), torch.tensor(zero_point, dtype=torch.int32), 0, high)
 
 
-def _best_shares(rows: Tensor, peak: Tensor, high: int) -> Tensor:
+def _best_shares(rows: Tensor, counts: Tensor, peak: Tensor, high: int) -> Tensor:
     """For each row the share of its peak with the least square error; the larger one where two are as good."""
     shares = _SHARES.to(rows).flip(0)
     best = torch.ones_like(peak)
     step = max(1, _BLOCK_VALUES // rows.shape[1])
     for start in range(0, len(rows), step):
-        part, top = rows[start : start + step], peak[start : start + step]
-        errors = torch.stack([_square_error(part, top * share / high, high) for share in shares])
+        part, top, count = (each[start : start + step] for each in (rows, peak, counts))
+        errors = torch.stack([_square_error(part, count, top * share / high, high) for share in shares])
         best[start : start + step] = shares[errors.argmin(dim=0)]
     return best
 
 
-def _square_error(rows: Tensor, scale: Tensor, high: int) -> Tensor:
+def _square_error(rows: Tensor, counts: Tensor, scale: Tensor, high: int) -> Tensor:
     steps = torch.where(scale > 0, scale, 1.0)[:, None]
-    return ((rows / steps).round_().clamp_(-high, high).mul_(steps).sub_(rows)).square_().sum(dim=1)
+    errors = (rows / steps).round_().clamp_(-high, high).mul_(steps).sub_(rows)
+    return errors.square_().mul_(counts).sum(dim=1)
 
 
 def _check_bits(bits: int, allowed: range) -> None:

@@ -17,24 +17,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from automl.compress.batch_norm import NormFinder, correct
 from automl.compress.gram import gram
+from automl.compress.patches import grid_start, grid_step, patches
 from automl.compress.statistics import MOST_ENTRIES
 from automl.compress.surgery import KeptChannels, kept_entries
 from automl.tracing.channel_map import TracedModel
 
 RIDGE = 1e-2
 """Draws the weights towards those that the layer has already, relative to the mean variance of its inputs, at least."""
-POSITIONS_PER_IMAGE = 64
-"""Places of a map that are fitted, on a grid, at most; with fewer, the deep layers have too few rows."""
-_FEWEST_POSITIONS = 16
-_ROWS_PER_ENTRY = 400
-"""More than so many rows say nothing new: a depthwise filter has nine entries."""
-
 _SHRINKAGE = 3.0
 """The ridge is at least so many times the unknowns per row: a layer with few rows would learn the images by heart."""
 MOST_BYTES = 2**30
@@ -101,7 +95,7 @@ class SequentialRecovery:
             if isinstance(module, nn.Conv2d | nn.Linear):
                 calls = called[layer.name] = []
                 hooks.append(
-                    module.register_forward_hook(_recorder(calls, _step(module, layer.out_size, len(self._images))))
+                    module.register_forward_hook(_recorder(calls, grid_step(module, layer.out_size, len(self._images))))
                 )
         finder = NormFinder(modules, called)
         with _evaluated(model, hooks), finder.watching():
@@ -160,20 +154,10 @@ def _solvable(module: nn.Conv2d | nn.Linear) -> bool:
     return module.padding_mode == "zeros" and (depthwise or fits)
 
 
-def _step(module: nn.Conv2d | nn.Linear, out_size: tuple[int, int], images: int) -> tuple[int, int]:
-    enough = _ROWS_PER_ENTRY * module.weight[0].numel() / images
-    side = math.sqrt(min(max(enough, _FEWEST_POSITIONS), POSITIONS_PER_IMAGE))
-    return max(1, math.ceil(out_size[0] / side)), max(1, math.ceil(out_size[1] / side))
-
-
-def _start(step: tuple[int, int]) -> tuple[int, int]:
-    return step[0] // 2, step[1] // 2
-
-
 def _places(output: Tensor, step: tuple[int, int]) -> Tensor:
     """What a layer returned at the places that count, of shape `(places, outputs)`."""
     if output.ndim == 4:
-        (down, right), (first, second) = step, _start(step)
+        (down, right), (first, second) = step, grid_start(step)
         output = output[:, :, first::down, second::right].permute(0, 2, 3, 1)
     return output.reshape(-1, output.shape[-1])
 
@@ -212,38 +196,10 @@ def _fitter(wanted: _Target) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
 
 def _fit_convolution(module: nn.Conv2d, values: Tensor, wanted: _Target) -> None:
     groups = module.groups
-    inputs = _patches(module, values, wanted.step)
+    inputs = patches(module, values, wanted.step)
     targets = wanted.rows.reshape(len(wanted.rows), groups, -1).permute(1, 0, 2)
     weight = module.weight.reshape(groups, len(module.weight) // groups, -1)
     _write(module, *_solved(inputs, targets, wanted.mean.reshape(groups, -1), weight))
-
-
-def _patches(module: nn.Conv2d, values: Tensor, step: tuple[int, int]) -> Tensor:
-    """What the filters read at the places that count, of shape `(groups, places, entries)`."""
-    groups, channels = module.groups, values.shape[1]
-    stride = (module.stride[0] * step[0], module.stride[1] * step[1])
-    read = F.pad(values, (*_margins(module, values, step, 1), *_margins(module, values, step, 0)))
-    if module.kernel_size == (1, 1) and groups == 1:
-        return read[:, :, :: stride[0], :: stride[1]].permute(0, 2, 3, 1).reshape(1, -1, channels)
-    patches = F.unfold(read, module.kernel_size, dilation=module.dilation, stride=stride)  # [N, entries, places]
-    images, entries, places = patches.shape
-    by_group = patches.reshape(images, groups, entries // groups, places).permute(1, 0, 3, 2)
-    return by_group.reshape(groups, -1, entries // groups)
-
-
-def _margins(module: nn.Conv2d, values: Tensor, step: tuple[int, int], dim: int) -> tuple[int, int]:
-    """How far a map's rows (dim 0) or columns (1) are read beyond their first and last; negative where not so far.
-
-    The layer's own padding would copy the whole map for the sake of borders that are mostly left out.
-    """
-    reversed_padding = module._reversed_padding_repeated_twice
-    before, after = reversed_padding[2 * (1 - dim)], reversed_padding[2 * (1 - dim) + 1]
-    side, stride, begin = values.shape[2 + dim], module.stride[dim], _start(step)[dim]
-    reach = (module.kernel_size[dim] - 1) * module.dilation[dim] + 1
-    outputs = (side + before + after - reach) // stride + 1
-    first = stride * begin - before
-    last = first + (outputs - begin - 1) // step[dim] * step[dim] * stride
-    return -first, last + reach - side
 
 
 def _solved(inputs: Tensor, targets: Tensor, wanted: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

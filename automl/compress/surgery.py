@@ -32,7 +32,7 @@ def slim(model: nn.Module, channel_map: ChannelMap, kept: KeptChannels, *, own_m
         own_memory: Give the result its own copy of every parameter, for training.
     """
     slices = _Slices.of(model, kept_entries(channel_map, kept))
-    modules = {id(module): _stand_in(module, slices) or _shell(module) for module in model.modules()}
+    modules = {id(module): _stand_in(module, slices) or shell(module) for module in model.modules()}
     for module in model.modules():
         smaller = modules[id(module)]
         for name, child in module._modules.items():
@@ -61,7 +61,7 @@ def kept_entries(channel_map: ChannelMap, kept: KeptChannels) -> dict[tuple[str,
     return {dimension: np.flatnonzero(mask) for dimension, mask in masks.items() if not mask.all()}
 
 
-def _shell(module: nn.Module) -> nn.Module:
+def shell(module: nn.Module) -> nn.Module:
     """A new module of the same class with the same attributes and hooks, and empty tables of tensors and children."""
     shell = module.__class__.__new__(module.__class__)
     shell.__dict__.update(module.__dict__)

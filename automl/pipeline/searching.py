@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from automl.compress.folding import foldable
 from automl.compress.importance import scores
+from automl.compress.places import dense_places
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
 from automl.compress.statistics import input_statistics
@@ -32,6 +33,9 @@ from automl.search.solver import Solver
 from automl.store.run import Run
 from automl.store.study import open_study
 from automl.store.trials import completed, evaluated, write_trials_csv
+
+_QUANTIZING = 128
+"""Calibration images that quantizers are fitted to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,9 @@ def dense_network(subject: Subject) -> DenseNetwork:
     recovery = Recovery(model, traced, order, statistics)
     sequential = SequentialRecovery(model, traced, torch.cat(calibration))
     norms = foldable(model, traced, calibration[0][:2])
-    return DenseNetwork(model, traced, order, recovery, sequential, norms, device)
+    places = dense_places(model, traced, norms, calibration[0][:2])
+    images = torch.cat(calibration)
+    return DenseNetwork(model, traced, order, recovery, sequential, norms, places, images[:_QUANTIZING], device)
 
 
 def pose(subject: Subject, table: SensitivityTable, evaluate: Evaluator) -> Problem:

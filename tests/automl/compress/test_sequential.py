@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from automl.compress import sequential
 from automl.compress.batch_norm import recalibrate
 from automl.compress.importance import most_important, scores
+from automl.compress.patches import patches
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
 from automl.compress.statistics import input_statistics
@@ -108,8 +109,8 @@ def test_a_network_that_keeps_all_stays_what_it_was() -> None:
 def test_filters_times_patches_are_the_outputs_where_they_count(layer: nn.Conv2d, step: tuple[int, int]) -> None:
     maps = torch.randn(2, 4, 13, 11, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        patches = sequential._patches(layer, maps, step)
-        outputs = patches @ layer.weight.reshape(layer.groups, -1, patches.shape[2]).mT  # [groups, places, outputs]
+        rows = patches(layer, maps, step)
+        outputs = rows @ layer.weight.reshape(layer.groups, -1, rows.shape[2]).mT  # [groups, places, outputs]
         assert layer.bias is not None
         given = outputs.permute(1, 0, 2).flatten(1) + layer.bias
         torch.testing.assert_close(given, sequential._places(layer(maps), step), atol=1e-5, rtol=1e-5)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from automl.compress.importance import scores
+from automl.compress.places import dense_places
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
 from automl.compress.statistics import input_statistics
@@ -26,7 +27,8 @@ def dense() -> DenseNetwork:
     images = torch.randn(64, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     channel_scores = scores(model, traced, "l2")
     recovery = Recovery(model, traced, channel_scores, input_statistics(model, traced, [images]))
-    return DenseNetwork(model, traced, channel_scores, recovery, SequentialRecovery(model, traced, images), {}, CPU)
+    sequential, places = SequentialRecovery(model, traced, images), dense_places(model, traced, {}, images)
+    return DenseNetwork(model, traced, channel_scores, recovery, sequential, {}, places, images, CPU)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from automl.compress.importance import most_important, scores
+from automl.compress.places import dense_places
 from automl.compress.probe import trace_prunable
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
@@ -29,9 +30,8 @@ def test_an_evaluation_on_a_gpu_agrees_with_the_cpu() -> None:
         batches = [(moved, torch.zeros(64, dtype=torch.int64))]
         channel_scores = scores(model, traced, "taylor", images=[moved])
         recovery = Recovery(model, traced, channel_scores, input_statistics(model, traced, [moved]))
-        dense = DenseNetwork(
-            model, traced, channel_scores, recovery, SequentialRecovery(model, traced, moved), {}, device
-        )
+        sequential, places = SequentialRecovery(model, traced, moved), dense_places(model, traced, {}, moved)
+        dense = DenseNetwork(model, traced, channel_scores, recovery, sequential, {}, places, moved, device)
         half = CompressionPolicy({group.name: group.channels // 2 for group in traced.graph.prunable})
         smaller = slim(model, traced.channel_map, most_important(traced, half, dense.scores))
         assert smaller(moved).device.type == device.type
