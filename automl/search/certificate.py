@@ -1,8 +1,8 @@
-"""The certified optimum of the sensitivity table within the budget: the best widths, and what no widths can beat.
+"""The certified optimum of the sensitivity table within the budget: the best choice, and what no choice can beat.
 
-The Lagrangian at its best prices bounds every choice from below, and so do its min-marginals for every width of a group
-and every pair of widths. Those that cannot be in a better choice than the incumbent go (reduced-cost fixing); what is
-left is a mixed-integer program on the tree of the elimination, small and exact, for HiGHS.
+The Lagrangian at its best prices bounds every choice from below, and so do its min-marginals for every value of a
+variable and every entry of a table. Those that cannot be in a better choice than the incumbent go (reduced-cost
+fixing); what is left is a mixed-integer program on the tree of the elimination, small and exact, for HiGHS.
 """
 
 import time
@@ -24,14 +24,14 @@ from automl.search.moves import Moves
 from automl.search.prices import Dual, PriceSearch
 from automl.search.remainder import MOST_COLUMNS, Remainder
 
-Widths = NDArray[np.int64]
+Values = NDArray[np.int64]
 
 _OPTIMAL_GAP = 1e-6
 """Share of the loss; HiGHS answers to about this."""
 _TOLERANCE = 1e-9
 _ROUNDS = 60
 _SAFETY = 1e-9
-"""Share of the loss by which a width must be too bad before it goes; more than rounding adds up to."""
+"""Share of the loss by which a value must be too bad before it goes; more than rounding adds up to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class Certificate:
     """The best choice that was found, and how much better any could be."""
 
     loss: float
-    """Sum of the table's losses at `widths`, in nats."""
+    """Sum of the table's losses at `values`, in nats."""
     lower_bound: float
-    """No widths within the budget have a smaller sum."""
+    """No values within the budget have a smaller sum."""
     gap: float
     """`loss / lower_bound - 1`; infinity where only 0 bounds a loss above it."""
-    widths: Widths
-    """Shape `(groups,)`: channels kept in the order of the knobs; they meet every limit."""
+    values: Values
+    """Shape `(knobs,)`: channels kept, then bits; they meet every limit."""
     seconds: float
     """Wall time."""
     optimal: bool
@@ -58,36 +58,36 @@ def certify(
     cost_model: CostModel,
     budget: Budget,
     dense: Cost,
-    incumbent: Widths,
+    incumbent: Values,
     time_limit_s: float = 5.0,
 ) -> Certificate:
     """Improves `incumbent` to the optimum and proves it, as far as the time allows.
 
     Args:
-        knobs: One per prunable group, in the order of `cost_model.graph.prunable`.
+        knobs: One per prunable group, in the order of `cost_model.graph.prunable`; then those of the bits.
         table: Losses of the knobs' choices.
-        cost_model: Prices widths.
+        cost_model: Prices widths and bits.
         budget: Every limit of it holds.
         dense: Cost of the uncompressed network, which relative limits refer to.
-        incumbent: Shape `(groups,)`: widths to start from, such as `Solver.solve` gives.
+        incumbent: Shape `(knobs,)`: values to start from, such as `Solver.solve` gives.
         time_limit_s: No new step starts after it.
 
     Raises:
-        BudgetError: If even the smallest widths break a limit.
+        BudgetError: If even the smallest values break a limit.
         InputError: If the table is not about these knobs, or the incumbent breaks a limit.
     """
     knapsack = Knapsack.of(knobs, cost_model, budget, dense)
     shares, total = normalised(knapsack.losses(table, knobs))
     proof = _Proof(knapsack, shares, knapsack.index(incumbent), time_limit_s)
     proof.run()
-    widths = knapsack.at(proof.index).astype(np.int64)
-    loss = table.loss(dict(zip(table.knobs, widths.tolist(), strict=True)))
+    values = knapsack.at(proof.index).astype(np.int64)
+    loss = table.loss(dict(zip(table.knobs, values.tolist(), strict=True)))
     bound = min(loss, proof.bound * total)
     return Certificate(
         loss=loss,
         lower_bound=bound,
         gap=loss / bound - 1.0 if bound > 0 else (0.0 if loss == 0 else float("inf")),
-        widths=widths,
+        values=values,
         seconds=proof.elapsed,
         optimal=proof.closed,
     )
@@ -103,7 +103,7 @@ class _Proof:
         self._losses = losses
         self._moves = Moves(knapsack, losses)
         if not knapsack.fits(index):
-            raise InputError("The incumbent must meet every limit, but it does not. Take the solver's widths.")
+            raise InputError("The incumbent must meet every limit, but it does not. Take the solver's values.")
         self.index = index
         self.loss = self._moves.loss(index)
         self.bound = sum(float(row.min()) for row in losses)
@@ -119,7 +119,7 @@ class _Proof:
         return self.loss - self.bound <= _OPTIMAL_GAP * self.loss
 
     def run(self) -> None:
-        """Bounds intervals of widths, discards and halves them until single widths are left, and solves those."""
+        """Bounds intervals of values, discards and halves them until single values are left, and solves those."""
         lagrangian = Lagrangian(self._knapsack, self._knapsack.sizes, np.inf)
         intervals: Intervals | None = Intervals.of(self._knapsack, lagrangian.entries)
         start: NDArray[np.float64] | None = None

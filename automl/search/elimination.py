@@ -2,8 +2,10 @@
 
 Min-sum elimination (Bertele and Brioschi 1972; Dechter 1999): the variables go one by one, each leaving the minimum
 over its values as a table over its neighbours. On a chain this is Viterbi; the stages of a ResNet need tables of three.
+The bits of a layer's weights touch the table of that layer alone: they go first, and the widths are left as they were.
 """
 
+import itertools
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Edge = tuple[int, int]
+Scope = tuple[int, ...]
+"""Variables, each once."""
 Table = NDArray[np.float64]
 _Index = tuple[slice | None, ...]
 
@@ -25,19 +28,19 @@ class Bucket:
     """In the order in which they go themselves."""
 
     @property
-    def scope(self) -> tuple[int, ...]:
+    def scope(self) -> Scope:
         """The axes of this step's table."""
         return (self.variable, *self.neighbours)
 
 
 def buckets(
-    sizes: Sequence[int], edges: Iterable[Edge], cap: float = np.inf, spare: Collection[int] = ()
+    sizes: Sequence[int], scopes: Iterable[Scope], cap: float = np.inf, spare: Collection[int] = ()
 ) -> tuple[Bucket, ...]:
     """Eliminates, each time, the variable with the smallest table.
 
     Args:
         sizes: Number of values of each variable.
-        edges: Pairs of variables that share a table.
+        scopes: Variables that share a table.
         cap: Most entries of one table; variables are left out, those with the most neighbours first, until none has
             more.
         spare: Variables to leave out before any other.
@@ -47,7 +50,7 @@ def buckets(
     """
     logs = np.log(np.asarray(sizes, dtype=np.float64))
     adjacent = np.zeros((len(sizes), len(sizes)), dtype=bool)
-    for a, b in edges:
+    for a, b in itertools.chain.from_iterable(itertools.combinations(scope, 2) for scope in scopes):
         adjacent[a, b] = adjacent[b, a] = True
     left = np.ones(len(sizes), dtype=bool)
     steps: list[tuple[int, list[int]]] = []
@@ -77,15 +80,15 @@ def _most_connected(adjacent: NDArray[np.bool_], left: NDArray[np.bool_], spare:
 class Elimination:
     """The plan of one elimination, for any values of its tables; variables that `steps` leaves out are held."""
 
-    def __init__(self, steps: Sequence[Bucket], edges: Iterable[Edge]) -> None:
-        """Places every edge between two variables of `steps`."""
+    def __init__(self, steps: Sequence[Bucket], scopes: Iterable[Scope]) -> None:
+        """Places every scope, without the variables that are held, of which at least two variables are left."""
         self.buckets = tuple(steps)
         place = {bucket.variable: index for index, bucket in enumerate(self.buckets)}
-        oriented = {(a, b) if place[a] < place[b] else (b, a) for a, b in edges if a in place and b in place}
-        self.edges: tuple[Edge, ...] = tuple(sorted(oriented))
-        """The first of each pair goes first; the order that `tables` expects."""
+        self._place = place
+        self.scopes: tuple[Scope, ...] = tuple(sorted({left for left in map(self.left, scopes) if len(left) > 1}))
+        """Each in the order in which its variables go; the order that `tables` expects."""
         self._scopes = {bucket.variable: bucket.scope for bucket in self.buckets}
-        self._edge_index = [_broadcast(edge, self._scopes[edge[0]]) for edge in self.edges]
+        self._index = [_broadcast(scope, self._scopes[scope[0]]) for scope in self.scopes]
         self._parent_index: dict[int, _Index] = {
             bucket.variable: _broadcast(bucket.neighbours, self._scopes[bucket.neighbours[0]])
             for bucket in self.buckets
@@ -97,23 +100,27 @@ class Elimination:
         """In the order in which they go."""
         return tuple(bucket.variable for bucket in self.buckets)
 
+    def left(self, scope: Iterable[int]) -> Scope:
+        """The variables of `scope` that are not held, in the order in which they go."""
+        return tuple(sorted((v for v in scope if v in self._place), key=self._place.__getitem__))
+
     def entries(self, sizes: Sequence[int]) -> float:
         """Entries of all tables together, when variable v has `sizes[v]` values."""
         return sum(math.prod(float(sizes[v]) for v in bucket.scope) for bucket in self.buckets)
 
-    def tables(self, unary: Mapping[int, Table], pairs: Sequence[Table]) -> dict[int, Table]:
+    def tables(self, unary: Mapping[int, Table], shared: Sequence[Table]) -> dict[int, Table]:
         """Each bucket's sum, with what earlier buckets left to it.
 
         Args:
             unary: Variable -> shape `(values,)`.
-            pairs: For each of `edges`, shape `(values of the first, values of the second)`; may hold infinity.
+            shared: For each of `scopes` a table with one axis per variable; may hold infinity.
 
         Returns:
             Variable -> one axis per entry of its bucket's scope.
         """
         parts: dict[int, list[Table]] = {variable: [] for variable in self._scopes}
-        for (first, _), index, pair in zip(self.edges, self._edge_index, pairs, strict=True):
-            parts[first].append(pair[index])
+        for scope, index, table in zip(self.scopes, self._index, shared, strict=True):
+            parts[scope[0]].append(table[index])
         tables: dict[int, Table] = {}
         for bucket in self.buckets:
             variable = bucket.variable

@@ -1,4 +1,4 @@
-"""Intervals of widths, each counted with its least loss and its least cost: a bound that tables of any size allow."""
+"""Intervals of values, each counted with its least loss and its least cost: a bound that tables of any size allow."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,36 +12,36 @@ from automl.search.lagrangian import Menu
 _MOST_ENTRIES = 1 << 23
 """Of all tables together: 64 MiB, and about as much again for their min-marginals."""
 Entries = Callable[[Sequence[int]], float]
-"""Entries of all tables, for so many levels of each group."""
+"""Entries of all tables, for so many levels of each variable."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Intervals:
-    """For each group, disjoint ranges of its widths; those that are left out cannot be in a better choice."""
+    """For each variable, disjoint ranges of its values; those that are left out cannot be in a better choice."""
 
     firsts: tuple[NDArray[np.int64], ...]
-    """Positions of the narrowest width of each interval, ascending."""
+    """Positions of the least value of each interval, ascending."""
     lasts: tuple[NDArray[np.int64], ...]
-    """Positions of the widest."""
+    """Positions of the greatest."""
 
     @classmethod
     def of(cls, knapsack: Knapsack, entries: Entries) -> "Intervals":
-        """All widths, one by one where the tables allow it."""
-        zero = [np.array([0]) if widths[0] == 0 else np.array([], dtype=np.int64) for widths in knapsack.widths]
+        """All values, one by one where the tables allow it."""
+        zero = [np.array([0]) if row[0] == 0 else np.array([], dtype=np.int64) for row in knapsack.values]
         starts = [np.append(z, len(z)) for z in zero]  # a dropped branch is never one of a range
         ends = [np.append(z, size - 1) for z, size in zip(zero, knapsack.sizes, strict=True)]
         return cls(tuple(starts), tuple(ends))._refined(entries)
 
     @property
     def single(self) -> bool:
-        """Whether every interval is one width, so that the menu is the true one."""
+        """Whether every interval is one value, so that the menu is the true one."""
         return all((first == last).all() for first, last in zip(self.firsts, self.lasts, strict=True))
 
     def menu(self, knapsack: Knapsack, losses: Losses) -> Menu:
-        """Each interval as a level that costs like its narrowest width and loses like its widest."""
+        """Each interval as a level that costs like its least value and loses like its greatest."""
         return Menu(
             levels=self.lasts,
-            widths=tuple(row[first] for row, first in zip(knapsack.widths, self.firsts, strict=True)),
+            values=tuple(row[first] for row, first in zip(knapsack.values, self.firsts, strict=True)),
             losses=tuple(row[last] for row, last in zip(losses, self.lasts, strict=True)),
         )
 
@@ -55,24 +55,24 @@ class Intervals:
         return None if all(map(np.array_equal, finer.firsts, self.firsts)) else finer
 
     def _refined(self, entries: Entries) -> "Intervals":
-        """Halves the intervals of one group after the other, those with the longest first."""
+        """Halves the intervals of one variable after the other, those with the longest first."""
         firsts, lasts = list(self.firsts), list(self.lasts)
         longest = [_longest(*row) for row in zip(firsts, lasts, strict=True)]
         while max(longest) > 0:
-            group = int(np.argmax(longest))
-            halves = _halved(firsts[group], lasts[group])
+            variable = int(np.argmax(longest))
+            halves = _halved(firsts[variable], lasts[variable])
             sizes = [len(row) for row in firsts]
-            sizes[group] = len(halves[0])
+            sizes[variable] = len(halves[0])
             if entries(sizes) <= _MOST_ENTRIES:
-                firsts[group], lasts[group] = halves
-                longest[group] = _longest(*halves)
+                firsts[variable], lasts[variable] = halves
+                longest[variable] = _longest(*halves)
             else:
-                longest[group] = 0.0
+                longest[variable] = 0.0
         return Intervals(tuple(firsts), tuple(lasts))
 
 
 def _longest(first: NDArray[np.int64], last: NDArray[np.int64]) -> float:
-    """The greatest share of its widths that one interval spans; 0 where all are single."""
+    """The greatest share of its values that one interval spans; 0 where all are single."""
     return float(((last - first) / (last + 1)).max())
 
 

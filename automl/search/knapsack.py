@@ -1,4 +1,7 @@
-"""The budgeted choice of widths as plain arrays: what each group may keep, and what pairs of groups cost together."""
+"""The budgeted choice as plain arrays: the values of each variable, and what they cost together.
+
+The variables are the widths of the groups, then the bits that are searched.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,76 +15,82 @@ from automl.core.cost import Cost, CostModel
 from automl.core.errors import BudgetError, InputError
 from automl.core.knob import Knob
 from automl.core.sensitivity import SensitivityTable
-from automl.search.elimination import Edge
+from automl.search.bit_terms import BitTerms
+from automl.search.elimination import Scope
+from automl.search.forms import Forms
 
 Losses = tuple[NDArray[np.float64], ...]
-"""For each group the loss of each of its widths."""
+"""For each variable the loss of each of its values."""
 
 
 @dataclass(frozen=True, eq=False)
 class Knapsack:
-    """Widths of every group, and limits: `constant + linear w + squares w^2 + w products w / 2 <= allowed`."""
+    """Values of every variable, and limits on what they cost."""
 
-    widths: tuple[NDArray[np.float64], ...]
-    """For each group its widths, ascending; a first 0 means that its branch is dropped."""
-    together: tuple[Edge, ...]
+    values: tuple[NDArray[np.float64], ...]
+    """For each variable its values, ascending; a first 0 means that the group's branch is dropped."""
+    together: tuple[tuple[int, int], ...]
     """Pairs of groups that are 0 together: a branch, and a group that only this branch reads."""
     allowed: NDArray[np.float64]
     """Shape `(limits,)`: MACs, parameters, bytes or BOPs."""
-    constant: NDArray[np.float64]
-    """Shape `(limits,)`."""
-    linear: NDArray[np.float64]
-    """Shape `(limits, groups)`."""
-    squares: NDArray[np.float64]
-    """Shape `(limits, groups)`."""
-    products: NDArray[np.float64]
-    """Shape `(limits, groups, groups)`: symmetric, zero on the diagonal."""
+    forms: Forms
+    """What the widths cost, whatever the bits."""
+    terms: BitTerms | None
+    """What they cost beside it with their bits; None where no bits are searched."""
 
     @classmethod
     def of(cls, knobs: Sequence[Knob], cost_model: CostModel, budget: Budget, dense: Cost) -> "Knapsack":
         """The arrays of one search problem.
 
         Args:
-            knobs: One per prunable group, in the order of `cost_model.graph.prunable`.
-            cost_model: Has the costs as quadratic forms.
+            knobs: One per prunable group, in the order of `cost_model.graph.prunable`; then those of the bits.
+            cost_model: Has the costs as quadratic forms, and what bits add to them.
             budget: Every limit must hold.
             dense: What relative limits refer to.
 
         Raises:
-            BudgetError: If even the smallest widths break a limit.
+            BudgetError: If even the smallest values break a limit.
         """
         groups = cost_model.graph.prunable
         place = {group.name: index for index, group in enumerate(groups)}
-        dropped = [group for group, knob in zip(groups, knobs, strict=True) if knob.choices[0] == 0]
+        dropped = [group for group, knob in zip(groups, knobs, strict=False) if knob.choices[0] == 0]
         together = tuple((place[group.name], place[name]) for group in dropped for name in group.drops)
         follow = {partner for _, partner in together}
-        widths = [np.array(([0] if i in follow else []) + list(knob.choices), float) for i, knob in enumerate(knobs)]
-        forms = [cost_model.forms[METRICS.index(limit.metric)] for limit in budget.limits]
-        upper = np.array([np.triu(form.products, 1) for form in forms])
+        allowed = np.array([limit.absolute(dense) for limit in budget.limits])
+        forms, terms = _costs(knobs[len(groups) :], cost_model, budget)
         knapsack = cls(
-            widths=tuple(widths),
+            values=tuple(np.array(([0] if i in follow else []) + list(k.choices), float) for i, k in enumerate(knobs)),
             together=together,
-            allowed=np.array([limit.absolute(dense) for limit in budget.limits]),
-            constant=np.array([form.constant for form in forms]),
-            linear=np.array([form.linear for form in forms]),
-            squares=np.array([form.products.diagonal() for form in forms]),
-            products=upper + upper.transpose(0, 2, 1),
+            # Weights of 4 bits may end in half a byte, which costs a whole one.
+            allowed=allowed if terms is None else np.floor(allowed),
+            forms=forms,
+            terms=terms,
         )
         knapsack._check(budget)
         return knapsack
 
     @cached_property
-    def edges(self) -> tuple[Edge, ...]:
-        """Pairs of groups that no table of single groups can describe."""
-        coupled = np.triu((self.products > 0).any(axis=0))
+    def groups(self) -> int:
+        """How many of the variables, the first ones, are widths."""
+        return len(self.forms.linear[0])
+
+    @cached_property
+    def pairs(self) -> tuple[Scope, ...]:
+        """Pairs of groups that no table of single groups can describe, whatever the bits."""
+        coupled = np.triu((self.forms.products > 0).any(axis=0))
         for a, b in self.together:
             coupled[min(a, b), max(a, b)] = True
         return tuple((int(a), int(b)) for a, b in np.argwhere(coupled))
 
     @cached_property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Variables that no table of fewer can describe."""
+        return self.pairs if self.terms is None else (*self.pairs, *dict.fromkeys(self.terms.scopes))
+
+    @cached_property
     def smallest(self) -> NDArray[np.int64]:
-        """The index of the least widths, dropped branches among them."""
-        return np.zeros(len(self.widths), dtype=np.int64)
+        """The index of the least values, dropped branches among them."""
+        return np.zeros(len(self.values), dtype=np.int64)
 
     @cached_property
     def largest(self) -> NDArray[np.int64]:
@@ -90,40 +99,45 @@ class Knapsack:
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Number of widths of each group."""
-        return tuple(len(widths) for widths in self.widths)
+        """Number of values of each variable."""
+        return tuple(map(len, self.values))
 
-    def costs(self, widths: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shape `(limits,)` for `widths` of shape `(groups,)`; exact, as the forms are."""
-        slopes = self.linear + self.squares * widths + (self.products @ widths) / 2
-        return np.asarray(self.constant + slopes @ widths, dtype=np.float64)
+    def costs(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shape `(limits,)` for `values` of shape `(variables,)`; exact, as the forms are."""
+        if self.terms is None:
+            return self.forms.costs(values)
+        return self.forms.costs(values[: self.groups]) + self.terms.costs(values)
+
+    def forms_at(self, values: NDArray[np.float64]) -> Forms:
+        """What the widths cost at the bits in `values`."""
+        return self.forms if self.terms is None else self.terms.added_to(self.forms, values)
 
     def at(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The widths that `index`, of shape `(groups,)`, chooses."""
-        return np.array([widths[i] for widths, i in zip(self.widths, index, strict=True)])
+        """The values that `index`, of shape `(variables,)`, chooses."""
+        return np.array([values[i] for values, i in zip(self.values, index, strict=True)])
 
     def fits(self, index: NDArray[np.int64]) -> bool:
-        """Whether the widths that `index` chooses meet every limit."""
+        """Whether the values that `index` chooses meet every limit."""
         return bool((self.costs(self.at(index)) <= self.allowed).all())
 
-    def index(self, widths: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The inverse of `at`; raises `InputError` where a width is not a choice, or only half a branch is dropped."""
-        index = [int(np.searchsorted(row, width)) for row, width in zip(self.widths, widths, strict=True)]
-        if any(i == len(row) or row[i] != width for i, row, width in zip(index, self.widths, widths, strict=True)):
-            raise InputError(f"Widths must be among the choices of their knobs, but got {widths.tolist()}.")
-        if any((widths[a] == 0) != (widths[b] == 0) for a, b in self.together):
-            raise InputError(f"Groups of one branch must be dropped together, but got {widths.tolist()}.")
+    def index(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The inverse of `at`; raises `InputError` where a value is not a choice, or only half a branch is dropped."""
+        index = [int(np.searchsorted(row, value)) for row, value in zip(self.values, values, strict=True)]
+        if any(i == len(row) or row[i] != value for i, row, value in zip(index, self.values, values, strict=True)):
+            raise InputError(f"Values must be among the choices of their knobs, but got {values.tolist()}.")
+        if any((values[a] == 0) != (values[b] == 0) for a, b in self.together):
+            raise InputError(f"Groups of one branch must be dropped together, but got {values.tolist()}.")
         return np.array(index, dtype=np.int64)
 
     def losses(self, table: SensitivityTable, knobs: Sequence[Knob]) -> Losses:
-        """The losses of `table` for `widths`; the 0 of a group that only a branch reads costs nothing of its own.
+        """The losses of `table` for `values`; the 0 of a group that only a branch reads costs nothing of its own.
 
         Raises:
             InputError: If the table is not about these knobs.
         """
         if table.knobs != tuple(k.name for k in knobs) or table.choices != tuple(k.choices for k in knobs):
-            raise InputError("A sensitivity table must have the groups and widths of the search space. Build it again.")
-        padding = [len(own) - len(row) for own, row in zip(self.widths, table.choices, strict=True)]
+            raise InputError("A sensitivity table must have the knobs and choices of the search space. Build it again.")
+        padding = [len(own) - len(row) for own, row in zip(self.values, table.choices, strict=True)]
         return tuple(np.array([0.0] * more + list(row)) for more, row in zip(padding, table.losses, strict=True))
 
     def _check(self, budget: Budget) -> None:
@@ -132,8 +146,22 @@ class Knapsack:
             if cost > allowed:
                 raise BudgetError(
                     f"A budget must be reachable, but {limit.text!r} allows {allowed:,.0f} {limit.metric.value} and "
-                    f"the smallest policy needs {cost:,.0f}. Ask for more, or allow narrower widths."
+                    f"the smallest policy needs {cost:,.0f}. Ask for more, or allow narrower widths or fewer bits."
                 )
+
+
+def _costs(bit_knobs: Sequence[Knob], cost_model: CostModel, budget: Budget) -> tuple[Forms, BitTerms | None]:
+    """What the limits count, without and with bits."""
+    metrics = [limit.metric for limit in budget.limits]
+    columns = [METRICS.index(metric) for metric in metrics]
+    if not bit_knobs:
+        return Forms.of([cost_model.forms[column] for column in columns]), None
+    costs = cost_model.bit_costs
+    if costs is None:
+        raise ValueError("Bits are searched in a network whose graph does not say where they can be had")
+    forms, terms = Forms.of([costs.forms[column] for column in columns]), BitTerms.of(bit_knobs, costs, metrics)
+    fewest = np.array([0.0] * terms.groups + [float(knob.choices[0]) for knob in bit_knobs])
+    return terms.only(~terms.open).added_to(forms, fewest), terms.only(terms.open)
 
 
 def normalised(losses: Losses) -> tuple[Losses, float]:

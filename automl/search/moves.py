@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.search.forms import Forms
 from automl.search.knapsack import Knapsack, Losses
 
 _STEPS = (-4, -2, -1, 1, 2, 4)
@@ -16,81 +17,96 @@ Index = NDArray[np.int64]
 
 
 class Moves:
-    """Widens and narrows single groups and pairs; branches that are dropped stay dropped, and no other is."""
+    """Raises and lowers single values and pairs; branches that are dropped stay dropped, and no other is."""
 
     def __init__(self, knapsack: Knapsack, losses: Losses) -> None:
-        """Lays the widths and losses out as matrices, `[groups, most levels]`."""
+        """Lays the values and losses of all variables out in one row of entries."""
         self._knapsack = knapsack
         self._sizes = np.array(knapsack.sizes)
-        shape = (len(self._sizes), int(self._sizes.max()))
-        self._groups = np.arange(shape[0])
-        self._widths, self._losses = np.zeros(shape), np.zeros(shape)
-        for group, (widths, row) in enumerate(zip(knapsack.widths, losses, strict=True)):
-            self._widths[group, : len(widths)] = widths
-            self._losses[group, : len(row)] = row
-        self._kept = self._widths > 0  # a level that is there and drops nothing
+        self._starts = np.concatenate([[0], np.cumsum(self._sizes)[:-1]])
+        self._variable = np.repeat(np.arange(len(self._sizes)), self._sizes)  # [entries]
+        self._level = np.arange(len(self._variable)) - self._starts[self._variable]
+        self._values, self._losses = np.concatenate(knapsack.values), np.concatenate(losses)
+        self._kept = self._values > 0  # an entry that drops nothing
+        self._of_widths = int(self._sizes[: knapsack.groups].sum())
 
     def loss(self, index: Index) -> float:
         """The sum of the losses."""
-        return float(self._losses[self._groups, index].sum())
+        return float(self._losses[self._starts + index].sum())
 
     def repaired(self, index: Index) -> Index | None:
         """`index` within every limit, filled and exchanged; None where narrowing alone does not get there."""
         feasible = self._shrunk(index)
         return None if feasible is None else self._exchanged(self._filled(feasible))
 
-    def kicked(self, index: Index) -> Index:
-        """Moves each group one level by force and repairs the others around it, where the sum of the losses falls."""
+    def kicked(self, index: Index, prices: NDArray[np.float64], bound: float) -> Index:
+        """Moves each variable a level by force and repairs the others around it, where the sum of the losses falls.
+
+        Args:
+            index: Within every limit.
+            prices: Shape `(limits,)`: loss per unit of cost.
+            bound: No choice loses less. Bits that cost more than what is left to it, at these prices, stay.
+        """
         loss = self.loss(index)
-        for group, step in itertools.product(range(len(index)), (-1, 1)):
-            level = int(index[group]) + step
-            if index[group] == 0 > step or level == self._sizes[group]:
+        tried = self._reduced(index, prices) <= loss - bound
+        for variable, step in itertools.product(range(len(index)), (-1, 1)):
+            level = int(index[variable]) + step
+            if not 0 <= level < self._sizes[variable]:
                 continue
-            if not (self._kept[group, index[group]] and self._kept[group, level]):
+            entry = self._starts[variable] + level
+            if not (self._kept[[self._starts[variable] + index[variable], entry]].all() and tried[entry]):
                 continue
             moved = index.copy()
-            moved[group] = level
+            moved[variable] = level
             feasible = self._shrunk(moved)
             filled = None if feasible is None else self._filled(feasible)
             if filled is not None and self.loss(filled) < loss * (1 - _LEAST_GAIN):
                 index, loss = filled, self.loss(filled)
         return index
 
+    def _reduced(self, index: Index, prices: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shape `(entries,)`: what each entry of bits would add to the priced sum, alone; -infinity for widths."""
+        values = self._values[self._starts + index]
+        added = self._losses - self._losses[self._starts + index][self._variable] + prices @ self.changes(values)
+        added[: self._of_widths] = -np.inf
+        return added
+
     def _shrunk(self, index: Index) -> Index | None:
-        """Narrows, each time, the group that loses least for what it brings."""
+        """Lowers, each time, the variable that loses least for what it brings."""
         index = index.copy()
         while True:
-            widths = self._widths[self._groups, index]
-            over = self._knapsack.costs(widths) - self._knapsack.allowed
+            values = self._values[self._starts + index]
+            over = self._knapsack.costs(values) - self._knapsack.allowed
             if (over <= 0).all():
                 return index
             broken = over > 0
-            saved = np.minimum(-self._changes(widths)[broken], over[broken][:, None, None])
-            progress = (saved / over[broken][:, None, None]).sum(axis=0)
-            possible = self._kept & (self._widths < widths[:, None]) & (progress > 0)
+            saved = np.minimum(-self.changes(values)[broken], over[broken][:, None])
+            progress = (saved / over[broken][:, None]).sum(axis=0)
+            possible = self._kept & (self._values < values[self._variable]) & (progress > 0)
             if not possible.any():
                 return None
-            lost = self._losses - self._losses[self._groups, index][:, None]
+            lost = self._losses - self._losses[self._starts + index][self._variable]
             price = np.divide(lost, progress, out=np.full_like(lost, np.inf), where=possible)
-            group, level = np.unravel_index(int(price.argmin()), price.shape)
-            index[group] = level
+            self._take(index, int(price.argmin()))
 
     def _filled(self, index: Index) -> Index:
-        """Widens, each time, the group that gains most for its share of what is left, until nothing fits."""
+        """Raises, each time, the variable that gains most for its share of what is left, until nothing fits."""
         index = index.copy()
         while True:
-            widths = self._widths[self._groups, index]
-            slack = self._knapsack.allowed - self._knapsack.costs(widths)
-            changes = self._changes(widths)
-            fits = (changes <= slack[:, None, None]).all(axis=0) & (self._widths > widths[:, None])
-            fits &= (widths > 0)[:, None]
+            values = self._values[self._starts + index]
+            slack = self._knapsack.allowed - self._knapsack.costs(values)
+            changes = self.changes(values)
+            fits = (changes <= slack[:, None]).all(axis=0) & (self._values > values[self._variable])
+            fits &= (values > 0)[self._variable]
             if not fits.any():
                 return index
-            share = (changes / np.maximum(slack, 1e-300)[:, None, None]).max(axis=0)
-            gain = self._losses[self._groups, index][:, None] - self._losses
+            share = (changes / np.maximum(slack, 1e-300)[:, None]).max(axis=0)
+            gain = self._losses[self._starts + index][self._variable] - self._losses
             worth = np.divide(gain, np.maximum(share, 1e-12), out=np.full_like(gain, -np.inf), where=fits)
-            group, level = np.unravel_index(int(worth.argmax()), worth.shape)
-            index[group] = level
+            self._take(index, int(worth.argmax()))
+
+    def _take(self, index: Index, entry: int) -> None:
+        index[self._variable[entry]] = self._level[entry]
 
     def _exchanged(self, index: Index) -> Index:
         """Moves two groups at once and fills again, as long as the sum of the losses falls."""
@@ -107,36 +123,48 @@ class Moves:
         return index
 
     def _best_exchange(self, index: Index) -> Index:
-        """One group a few levels wider or narrower, and another as wide as the limits then allow."""
-        widths = self._widths[self._groups, index]
-        first = np.repeat(self._groups, len(_STEPS))
-        level = np.clip(index[:, None] + np.array(_STEPS), 0, self._sizes[:, None] - 1).ravel()
-        moved = self._widths[first, level]
-        change = self._changes(widths)[:, first, level]  # [limits, moves]
-        room = (self._knapsack.allowed - self._knapsack.costs(widths))[:, None] - change
-        slopes = self._slopes(widths)[:, None] + self._knapsack.products[:, first] * (moved - widths[first])[:, None]
-        reach = widths + _largest_step(slopes, self._knapsack.squares[:, None], widths, room[:, :, None]).min(axis=0)
+        """One group a few levels wider or narrower, and another as wide as the limits then allow; bits stay."""
+        groups = self._knapsack.groups
+        values = self._values[self._starts + index]
+        forms, widths = self._knapsack.forms_at(values), values[:groups]
+        first = np.repeat(np.arange(groups), len(_STEPS))
+        level = np.clip(index[:groups, None] + np.array(_STEPS), 0, self._sizes[:groups, None] - 1).ravel()
+        entry = self._starts[first] + level
+        change = self._width_changes(forms, widths)[:, entry]  # [limits, moves]
+        room = (self._knapsack.allowed - self._knapsack.costs(values))[:, None] - change
+        steps = (self._values[entry] - widths[first])[:, None]
+        slopes = forms.slopes(widths)[:, None] + forms.products[:, first] * steps
+        reach = widths + _largest_step(slopes, forms.squares[:, None], widths, room[:, :, None]).min(axis=0)
         second = np.empty(reach.shape, dtype=np.int64)  # [moves, groups]
-        for group, row in enumerate(self._knapsack.widths):
+        for group, row in enumerate(self._knapsack.values[:groups]):
             second[:, group] = np.searchsorted(row, reach[:, group] + 1e-9, side="right") - 1
-        allowed = (second >= 0) & self._kept[self._groups, second] & (widths > 0)
-        allowed &= (first[:, None] != self._groups) & (self._kept[first, level] & (widths[first] > 0))[:, None]
-        now = self._losses[self._groups, index]
-        total = (self._losses[first, level] - now[first])[:, None] + self._losses[self._groups, second] - now
+        other_entry = self._starts[:groups] + second
+        allowed = (second >= 0) & self._kept[other_entry] & (widths > 0)
+        allowed &= (first[:, None] != np.arange(groups)) & (self._kept[entry] & (widths[first] > 0))[:, None]
+        now = self._losses[self._starts[:groups] + index[:groups]]
+        total = (self._losses[entry] - now[first])[:, None] + self._losses[other_entry] - now
         best, other = np.unravel_index(int(np.where(allowed, total, np.inf).argmin()), total.shape)
         exchanged = index.copy()
         exchanged[first[best]], exchanged[other] = level[best], second[best, other]
         return exchanged
 
-    def _slopes(self, widths: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shape `(limits, groups)`: cost per channel of each group, its own square left out."""
-        return np.asarray(self._knapsack.linear + self._knapsack.products @ widths, dtype=np.float64)
+    def changes(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shape `(limits, entries)`: what each entry would add to the cost of `values`, alone."""
+        groups, terms = self._knapsack.groups, self._knapsack.terms
+        of_widths = self._width_changes(self._knapsack.forms_at(values), values[:groups])
+        if terms is None:
+            return of_widths
+        variable = self._variable[self._of_widths :] - groups
+        counts = terms.counts[:, variable, self._values[self._of_widths :].astype(np.int64)]
+        of_bits = terms.slopes(values)[:, variable] * (counts - terms.now(values)[:, variable])
+        return np.concatenate([of_widths, of_bits], axis=1)
 
-    def _changes(self, widths: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shape `(limits, groups, levels)`: what each level of one group would add to the cost of `widths`."""
-        steps = self._widths - widths[:, None]
-        sums = self._widths + widths[:, None]
-        return np.asarray((self._slopes(widths)[:, :, None] + self._knapsack.squares[:, :, None] * sums) * steps)
+    def _width_changes(self, forms: Forms, widths: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same of the entries of widths."""
+        variable, values = self._variable[: self._of_widths], self._values[: self._of_widths]
+        now = widths[variable]
+        slopes = forms.slopes(widths)[:, variable]
+        return np.asarray((slopes + forms.squares[:, variable] * (values + now)) * (values - now))
 
 
 def _largest_step(

@@ -16,17 +16,17 @@ _HIGHEST_PRICE = 1e6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Point:
-    """One choice of widths, and where its plane cuts the dual."""
+    """One choice of all values, and where its plane cuts the dual."""
 
     index: NDArray[np.int64]
-    """Shape `(groups,)`: positions in `Knapsack.widths`."""
+    """Shape `(variables,)`: positions in `Knapsack.values`."""
     loss: float
     excess: NDArray[np.float64]
     """Shape `(limits,)`: share of each limit that is used, less 1."""
 
     @classmethod
     def of(cls, knapsack: Knapsack, losses: Losses, index: NDArray[np.int64]) -> "Point":
-        """The point of the widths that `index` chooses."""
+        """The point of the values that `index` chooses."""
         loss = sum(float(row[i]) for row, i in zip(losses, index, strict=True))
         return cls(index, loss, knapsack.costs(knapsack.at(index)) / knapsack.allowed - 1.0)
 
@@ -72,7 +72,7 @@ class PriceSearch:
         """Raises the minimum of the Lagrangian over `menu`.
 
         Args:
-            menu: Widths and losses; planes of earlier menus stay.
+            menu: Values and losses; planes of earlier menus stay.
             start: Prices to try first.
             tolerance: Stops when the bound is this near to the highest that the planes allow, as a share of it.
             rounds: Most minimisations.
@@ -100,9 +100,9 @@ class PriceSearch:
         allowed = self._knapsack.allowed
         chosen = self._lagrangian.minimise(menu, prices / allowed, held)
         loss = sum(float(row[i]) for row, i in zip(menu.losses, chosen, strict=True))
-        widths = np.array([row[i] for row, i in zip(menu.widths, chosen, strict=True)])
+        values = np.array([row[i] for row, i in zip(menu.values, chosen, strict=True)])
         index = np.array([row[i] for row, i in zip(menu.levels, chosen, strict=True)], dtype=np.int64)
-        point = Point(index, loss, self._knapsack.costs(widths) / allowed - 1.0)
+        point = Point(index, loss, self._knapsack.costs(values) / allowed - 1.0)
         return point, point.value(prices)
 
     def _top(self) -> tuple[NDArray[np.float64], float]:

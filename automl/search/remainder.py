@@ -35,7 +35,7 @@ class Remainder:
     """Variable -> shape `(entries, scope)`: positions in `menu`, by the axes of the variable's bucket; left out where
     there are more than `MOST_COLUMNS` in all."""
     levels: tuple[NDArray[np.bool_], ...]
-    """For each group, whether a better choice may have this level."""
+    """For each variable, whether a better choice may have this level."""
 
     @classmethod
     def of(
@@ -43,12 +43,13 @@ class Remainder:
     ) -> "Remainder":
         """Bounds every entry by the Lagrangian at `prices` (loss per whole limit), and keeps those up to `loss`."""
         (block,) = lagrangian.blocks
-        tables = lagrangian.tables(block, menu, prices / knapsack.allowed, np.zeros(len(menu.widths)))
-        fixed = float(prices @ (knapsack.constant / knapsack.allowed - 1.0))
+        held = np.array([row[0] for row in menu.values])  # of the bits that cost the same whatever they are
+        tables = lagrangian.tables(block, menu, prices / knapsack.allowed, held)
+        fixed = float(prices @ (knapsack.forms.constant / knapsack.allowed - 1.0))
         left = {variable: bounds <= loss - fixed for variable, bounds in block.marginals(tables).items()}
         columns = sum(int(np.count_nonzero(rows)) for rows in left.values())
         entries = {v: np.argwhere(rows) for v, rows in left.items()} if columns <= MOST_COLUMNS else {}
-        levels = tuple(np.asarray(left[v].reshape(len(row), -1).any(axis=1)) for v, row in enumerate(menu.widths))
+        levels = tuple(np.asarray(left[v].reshape(len(row), -1).any(axis=1)) for v, row in enumerate(menu.values))
         return cls(knapsack, block, menu, loss, columns, entries, levels)
 
     def solve(self, time_limit_s: float) -> tuple[float, NDArray[np.int64] | None]:
@@ -56,12 +57,12 @@ class Remainder:
 
         Returns:
             A lower bound on the loss of every choice better than the incumbent (infinity where there is none), and the
-            best choice that was found, as positions in `Knapsack.widths`.
+            best choice that was found, as positions in `Knapsack.values`.
         """
         losses, costs = self._contributions()
         scale = _OBJECTIVE / self.loss
         shares = (_LIMIT / self.knapsack.allowed)[:, None]
-        most = _between(costs, self.knapsack.allowed - self.knapsack.constant)
+        most = _between(costs, self.knapsack.allowed - self.knapsack.forms.constant)
         rows, equal = self._consistency()
         found = milp(
             c=losses * scale,
@@ -83,16 +84,32 @@ class Remainder:
         losses, costs = [], []
         for bucket in self.elimination.buckets:
             rows = self.entries[bucket.variable]
-            widths = [self.menu.widths[v][rows[:, axis]] for axis, v in enumerate(bucket.scope)]
-            own = widths[0]
             losses.append(self.menu.losses[bucket.variable][rows[:, 0]])
-            slopes = (
-                self.knapsack.linear[:, bucket.variable, None] + self.knapsack.squares[:, bucket.variable, None] * own
-            )
-            for neighbour, other in zip(bucket.neighbours, widths[1:], strict=True):
-                slopes = slopes + self.knapsack.products[:, bucket.variable, neighbour, None] * other
-            costs.append(slopes * own)
+            values = np.tile([row[0] for row in self.menu.values], (len(rows), 1))
+            for axis, variable in enumerate(bucket.scope):
+                values[:, variable] = self.menu.values[variable][rows[:, axis]]
+            costs.append(self._costs_of_widths(bucket, values) + self._costs_of_bits(bucket, values))
         return np.concatenate(losses), np.concatenate(costs, axis=1)
+
+    def _costs_of_widths(self, bucket: Bucket, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shape `(limits, rows)`: what the bucket's width costs, alone and with its neighbours, whatever the bits."""
+        forms, groups = self.knapsack.forms, self.knapsack.groups
+        if bucket.variable >= groups:
+            return np.zeros((len(forms.constant), len(values)))
+        own = values[:, bucket.variable]
+        slopes = forms.linear[:, bucket.variable, None] + forms.squares[:, bucket.variable, None] * own
+        for neighbour in bucket.neighbours:
+            if neighbour < groups:
+                slopes = slopes + forms.products[:, bucket.variable, neighbour, None] * values[:, neighbour]
+        return slopes * own
+
+    def _costs_of_bits(self, bucket: Bucket, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shape `(limits, rows)`: the terms of which this bucket's variable is the first to go."""
+        terms = self.knapsack.terms
+        if terms is None:
+            return np.zeros((len(self.knapsack.allowed), len(values)))
+        here = [self.elimination.left(scope)[0] == bucket.variable for scope in terms.scopes]
+        return terms.only(np.array(here, dtype=bool)).costs_of_rows(values)
 
     def _consistency(self) -> tuple[csr_array, NDArray[np.float64]]:
         """Rows and right-hand sides: each root takes one entry, and each bucket agrees with the one it leads to."""
@@ -117,7 +134,7 @@ class Remainder:
         parent = bucket.neighbours[0]
         scope = next(other.scope for other in self.elimination.buckets if other.variable == parent)
         above = self.entries[parent]
-        sizes = [len(self.menu.widths[v]) for v in bucket.neighbours]
+        sizes = [len(self.menu.values[v]) for v in bucket.neighbours]
         keys = [
             np.ravel_multi_index(own[:, 1:].T, sizes),
             np.ravel_multi_index(above[:, [scope.index(v) for v in bucket.neighbours]].T, sizes),
@@ -132,7 +149,7 @@ class Remainder:
         return [self.entries[variable] for variable in self.elimination.variables]
 
     def _choice(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
-        index = np.zeros(len(self.menu.widths), dtype=np.int64)
+        index = np.zeros(len(self.menu.values), dtype=np.int64)
         start = 0
         for variable, rows in zip(self.elimination.variables, self._ordered(), strict=True):
             best = int(values[start : start + len(rows)].argmax())

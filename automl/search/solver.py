@@ -1,4 +1,4 @@
-"""The decoder: from a sensitivity table to the widths that lose least within the budget, in milliseconds.
+"""The decoder: from a sensitivity table to the widths and bits that lose least within the budget, in milliseconds.
 
 The Lagrangian of the budget is minimised exactly by variable elimination (on a chain, Viterbi) on a few widths per
 group, first coarse, then finer around what was found; its prices come from cutting planes. What the best prices leave
@@ -18,10 +18,10 @@ from automl.core.knob import Knob
 from automl.core.sensitivity import SensitivityTable, multipliers
 from automl.search.knapsack import Knapsack, Losses, normalised
 from automl.search.lagrangian import Lagrangian, Menu
-from automl.search.moves import Moves
+from automl.search.moves import Index, Moves
 from automl.search.prices import Dual, PriceSearch
 
-Widths = NDArray[np.int64]
+Values = NDArray[np.int64]
 
 _LEVELS = 12
 """Widths per group in one menu."""
@@ -36,7 +36,7 @@ _ROUNDS = (16, 8)
 
 
 class Solver:
-    """Maps multipliers of the sensitivity table to widths within every limit; the same ones give the same widths."""
+    """Maps multipliers of the sensitivity table to values within every limit; the same ones give the same values."""
 
     def __init__(
         self, knobs: Sequence[Knob], table: SensitivityTable, cost_model: CostModel, budget: Budget, dense: Cost
@@ -44,35 +44,36 @@ class Solver:
         """Plans the elimination and finds the prices at which all multipliers are 1.
 
         Args:
-            knobs: One per prunable group, in the order of `cost_model.graph.prunable`.
+            knobs: One per prunable group, in the order of `cost_model.graph.prunable`; then those of the bits.
             table: Losses of the knobs' choices.
-            cost_model: Prices widths.
+            cost_model: Prices widths and bits.
             budget: Every limit of it holds for each result.
             dense: Cost of the uncompressed network, which relative limits refer to.
 
         Raises:
-            BudgetError: If even the smallest widths break a limit.
+            BudgetError: If even the smallest values break a limit.
             InputError: If the table is not about these knobs.
         """
         self._knapsack = Knapsack.of(knobs, cost_model, budget, dense)
         self._losses = self._knapsack.losses(table, knobs)
         sizes = [min(size, _LEVELS) for size in self._knapsack.sizes]
         self._lagrangian = Lagrangian(self._knapsack, sizes, _MOST_ENTRIES)
-        self._coarse = [_coarse(widths) for widths in self._knapsack.widths]
+        self._coarse = [_coarse(values) for values in self._knapsack.values]
         self._refinements = _refinements(self._coarse)
         self._start: NDArray[np.float64] | None = None
         if not self._knapsack.fits(self._knapsack.largest):
             self._start = self._decoded(normalised(self._losses)[0])[1]
 
-    def solve(self, log_multipliers: NDArray[np.float64]) -> Widths:
-        """The widths that lose least within the budget, nearly, when each group's losses are multiplied.
+    def solve(self, log_multipliers: NDArray[np.float64]) -> Values:
+        """The values that lose least within the budget, nearly, when each knob's losses are multiplied.
 
         Args:
-            log_multipliers: Shape `(groups,)`: natural logarithms of the multipliers; 0 is the table itself. Bounded as
+            log_multipliers: Shape `(knobs,)`: natural logarithms of the multipliers; 0 is the table itself. Bounded as
                 `SensitivityTable.multiplied` says.
 
         Returns:
-            Shape `(groups,)`: channels kept in the order of the knobs, 0 for dropped branches and what they alone read.
+            Shape `(knobs,)`: channels kept, 0 for dropped branches and what they alone read; then bits, the most for
+            layers that went with their branch.
         """
         index = self._knapsack.largest
         if not self._knapsack.fits(index):
@@ -88,14 +89,16 @@ class Solver:
         dual = search.climb(Menu.of(self._knapsack, losses, levels), self._start, _TOLERANCES[0], _ROUNDS[0])
         for _ in range(self._refinements):
             found = [point.index for point in dual.support()]
-            levels = [self._around(group, row, found) for group, row in enumerate(levels)]
+            levels = [self._around(variable, row, found) for variable, row in enumerate(levels)]
             dual = search.climb(Menu.of(self._knapsack, losses, levels), dual.prices, _TOLERANCES[1], _ROUNDS[1])
         return self._best(dual, losses), dual.prices
 
-    def _around(self, group: int, levels: NDArray[np.int64], found: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    def _around(self, variable: int, levels: Index, found: Sequence[Index]) -> Index:
         """Finer levels between the neighbours of those that were found; a dropped branch always stays among them."""
-        finer = {0} if self._knapsack.widths[group][0] == 0 else set()
-        for level in {int(index[group]) for index in found}:
+        if variable >= self._knapsack.groups:
+            return levels  # all bits are there from the start
+        finer = {0} if self._knapsack.values[variable][0] == 0 else set()
+        for level in {int(index[variable]) for index in found}:
             at = int(np.searchsorted(levels, level))
             low, high = int(levels[max(at - 1, 0)]), int(levels[min(at + 1, len(levels) - 1)])
             finer.update(range(low, high, -(-(high - low) // _LEVELS) or 1), (level, high))
@@ -109,16 +112,18 @@ class Solver:
         starts = {point.index.tobytes(): point.index for point in promising}
         repaired = [index for index in map(moves.repaired, starts.values()) if index is not None]
         best = min(repaired, key=moves.loss, default=self._knapsack.smallest)
-        return moves.kicked(best) if moves.loss(best) > dual.bound * (1 + _WORTH_A_KICK) else best
+        if moves.loss(best) <= dual.bound * (1 + _WORTH_A_KICK):
+            return best
+        return moves.kicked(best, dual.prices / self._knapsack.allowed, dual.bound)
 
 
-def _coarse(widths: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Positions of about `_LEVELS` of `widths`, from the least to the whole, each wider by about one factor."""
-    if len(widths) <= _LEVELS:
-        return np.arange(len(widths))
-    positive = widths[widths > 0]
+def _coarse(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Positions of about `_LEVELS` of `values`, from the least to the whole, each wider by about one factor."""
+    if len(values) <= _LEVELS:
+        return np.arange(len(values))
+    positive = values[values > 0]
     wanted = np.geomspace(positive[0], positive[-1], _LEVELS)
-    nearest = np.abs(widths[None] - wanted[:, None]).argmin(axis=1)
+    nearest = np.abs(values[None] - wanted[:, None]).argmin(axis=1)
     return np.unique(np.append(nearest, 0)).astype(np.int64)
 
 

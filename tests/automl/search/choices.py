@@ -1,21 +1,24 @@
-"""Small budgeted choices of widths whose optimum can be found by trying everything."""
+"""Small budgeted choices of widths, and of widths and bits, whose optimum can be found by trying everything."""
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.core.bits import BitChoices
 from automl.core.budget import METRICS, Budget
-from automl.core.graph import ChannelGroup, Extent, Layer, ModelGraph, TensorShape
+from automl.core.graph import ChannelGroup, Extent, Layer, ModelGraph, Quantizable, TensorShape
 from automl.core.knob import Knob
 from automl.core.policy import dense_policy
+from automl.core.projection import bit_layout
 from automl.core.sensitivity import SensitivityTable
 from automl.costs.model import AnalyticCostModel
 from benchmarks.tables import random_table
+from search_spaces.bit_widths import bit_knobs
 
-Widths = NDArray[np.int64]
+Values = NDArray[np.int64]
 STEP = 4
 
 
@@ -31,32 +34,43 @@ class Choice:
     def cost_model(self) -> AnalyticCostModel:
         return AnalyticCostModel(self.graph)
 
-    def used(self, widths: Widths, budget: str) -> NDArray[np.float64]:
+    def used(self, values: Values, budget: str) -> NDArray[np.float64]:
         """Share of each limit, for many rows."""
-        dense = self.cost_model(dense_policy(self.graph))
+        model = self.cost_model
+        dense = model(dense_policy(self.graph))
         limits = Budget.parse(budget).limits
-        costs = self.cost_model.table(np.atleast_2d(widths))
+        groups = len(self.graph.prunable)
+        widths, bits = np.split(np.atleast_2d(values), [groups], axis=1)
+        if self.knobs[groups:] and model.bit_costs is not None:
+            costs = model.table(widths, bits[:, bit_layout(self.knobs[groups:], model.bit_costs.layers)])
+        else:
+            costs = model.table(widths)
         return np.stack([costs[:, METRICS.index(x.metric)] / x.absolute(dense) for x in limits], axis=1)
 
-    def loss(self, widths: Widths) -> float:
-        return self.table.loss(dict(zip(self.table.knobs, widths.tolist(), strict=True)))
+    def loss(self, values: Values) -> float:
+        return self.table.loss(dict(zip(self.table.knobs, values.tolist(), strict=True)))
 
-    def everything(self) -> Widths:
+    def everything(self) -> Values:
         """Every choice, those that drop half a branch left out."""
         partners = {name for group in self.graph.groups if group.droppable for name in group.drops}
         rows = [((0, *k.choices) if k.target in partners else k.choices) for k in self.knobs]
-        widths = np.array(list(itertools.product(*rows)))
+        values = np.array(list(itertools.product(*rows)))
         place = {knob.target: index for index, knob in enumerate(self.knobs)}
         for group in self.graph.groups:
             for name in group.drops:
-                widths = widths[(widths[:, place[group.name]] == 0) == (widths[:, place[name]] == 0)]
-        return widths
+                values = values[(values[:, place[group.name]] == 0) == (values[:, place[name]] == 0)]
+        return values
 
     def optimum(self, budget: str) -> float:
         """The least loss of any choice within the budget."""
-        widths = self.everything()
-        feasible = widths[(self.used(widths, budget) <= 1.0).all(axis=1)]
-        return min(self.loss(row) for row in feasible)
+        values = self.everything()
+        feasible = values[(self.used(values, budget) <= 1.0).all(axis=1)]
+        total = np.zeros(len(feasible))
+        for column, choices, losses in zip(feasible.T, self.table.choices, self.table.losses, strict=True):
+            of_value = np.zeros(max(choices) + 1)  # a group that goes with a branch loses nothing of its own
+            of_value[list(choices)] = losses
+            total += of_value[column]
+        return float(total.min())
 
 
 def chain(seed: int, *, groups: int = 5, levels: int = 6) -> Choice:
@@ -76,11 +90,7 @@ def residual(seed: int, *, droppable: bool = False) -> Choice:
     random = np.random.default_rng(seed)
     sizes = {"s": 20, "a": 16, "b": 16, "c": 12, "d": 12, "t": 24}
     reads = [("s", ""), ("a", "s"), ("b", "a"), ("s", "b"), ("c", "s"), ("d", "c"), ("t", "d"), ("t", "s"), ("", "t")]
-    layers = [
-        _conv(f"{out or 'head'}{i}", [out] if out else [], [into] if into else [], int(random.integers(1, 65)))
-        for i, (out, into) in enumerate(reads)
-    ]
-    return _choice(random, layers, sizes, {"b": ("a",), "d": ("c",)} if droppable else {})
+    return _choice(random, _layers(random, reads), sizes, {"b": ("a",), "d": ("c",)} if droppable else {})
 
 
 def concatenation(seed: int) -> Choice:
@@ -91,6 +101,53 @@ def concatenation(seed: int) -> Choice:
     layers += [_conv(name, [name], ["a", "b", "c"], int(random.integers(1, 65))) for name in "def"]
     layers.append(_conv("head", [], list(sizes), 1))
     return _choice(random, layers, sizes, {})
+
+
+def joint_chain(seed: int, bits: str = "4,8") -> Choice:
+    """Three groups in a row, of which one is read and made by the same layer; bits for each layer."""
+    random = np.random.default_rng(seed)
+    layers = _layers(random, [("a", ""), ("b", "a"), ("b", "b"), ("c", "b"), ("", "c")])
+    inputs = (("a0",), ("b1",), ("b2", "c3"), ("head4",))
+    return _with_bits(_choice(random, layers, {"a": 16, "b": 16, "c": 12}, {}), inputs, bits, random)
+
+
+def joint_residual(seed: int, bits: str = "4,8", *, droppable: bool = False) -> Choice:
+    """A branch of two groups on a stream; its first layer and the head read the same activations."""
+    random = np.random.default_rng(seed)
+    layers = _layers(random, [("s", ""), ("a", "s"), ("b", "a"), ("s", "b"), ("", "s")])
+    choice = _choice(random, layers, {"s": 20, "a": 12, "b": 12}, {"b": ("a",)} if droppable else {})
+    return _with_bits(choice, (("s0",), ("a1", "head4"), ("b2",), ("s3",)), bits, random)
+
+
+def joint_concatenation(seed: int, bits: str = "4,8") -> Choice:
+    """Two branches of the images that are read together, by two layers."""
+    random = np.random.default_rng(seed)
+    layers = [_conv(name, [name], [], int(random.integers(1, 65))) for name in "ab"]
+    layers += [_conv("c", ["c"], ["a", "b"], int(random.integers(1, 65))), _conv("head", [], ["a", "b", "c"], 1)]
+    choice = _choice(random, layers, {"a": 16, "b": 12, "c": 16}, {})
+    return _with_bits(choice, (("a", "b"), ("c", "head")), bits, random)
+
+
+def _with_bits(choice: Choice, inputs: tuple[tuple[str, ...], ...], bits: str, random: np.random.Generator) -> Choice:
+    """The same network with 3x3 kernels, and bits for every layer; those of `inputs` that are together share theirs."""
+    kernel = (Extent(3), Extent(3))
+    graph = replace(
+        choice.graph,
+        layers=tuple(replace(layer, kernel=(3, 3)) for layer in choice.graph.layers),
+        tensors=tuple(replace(tensor, extents=(*tensor.extents, *kernel)) for tensor in choice.graph.tensors),
+        quantizable=Quantizable(tuple(layer.name for layer in choice.graph.layers), inputs, (), ()),
+    )
+    chosen = BitChoices.parse(bits)
+    knobs = (*choice.knobs, *bit_knobs(graph, chosen, chosen))
+    return Choice(graph, knobs, random_table(knobs, random))
+
+
+def _layers(random: np.random.Generator, reads: Sequence[tuple[str, str]]) -> list[Layer]:
+    """Layers from one group to another; without a name they make the logits, or read the images."""
+    return [
+        _conv(f"{out or 'head'}{i}", [out] if out else [], [into] if into else [], int(random.integers(1, 65)))
+        for i, (out, into) in enumerate(reads)
+    ]
 
 
 def _choice(

@@ -9,25 +9,45 @@ from automl.core.policy import dense_policy
 from automl.search import intervals
 from automl.search.certificate import Certificate, certify
 from automl.search.solver import Solver
-from tests.automl.search.choices import Choice, Widths, chain, concatenation, residual
+from tests.automl.search.choices import (
+    Choice,
+    Values,
+    chain,
+    concatenation,
+    joint_chain,
+    joint_concatenation,
+    joint_residual,
+    residual,
+)
 from tests.automl.search.test_solver import dropping
 
+
+def joint_dropping(seed: int) -> Choice:
+    return joint_residual(seed, droppable=True)
+
+
 KINDS = (chain, residual, dropping, concatenation)
+JOINT_KINDS = (joint_chain, joint_residual, joint_dropping, joint_concatenation)
+WIDTH_BUDGETS = ("0.5flops", "0.3flops", "0.4flops,0.4params", "0.5size,0.3flops,0.5params")
+JOINT_BUDGETS = ("0.02bops", "0.25size", "0.5flops,0.02bops", "0.25size,0.02bops")
+PROBLEMS = [
+    *((kind, budget) for kind in KINDS for budget in WIDTH_BUDGETS),
+    *((kind, budget) for kind in JOINT_KINDS for budget in JOINT_BUDGETS),
+]
 
 
-def certified(choice: Choice, budget: str, incumbent: Widths | None = None, time_limit_s: float = 30.0) -> Certificate:
+def certified(choice: Choice, budget: str, incumbent: Values | None = None, time_limit_s: float = 30.0) -> Certificate:
     dense = choice.cost_model(dense_policy(choice.graph))
     problem = (choice.knobs, choice.table, choice.cost_model, Budget.parse(budget), dense)
     widths = Solver(*problem).solve(np.zeros(len(choice.knobs))) if incumbent is None else incumbent
     return certify(*problem, widths, time_limit_s)
 
 
-def smallest(choice: Choice) -> Widths:
+def smallest(choice: Choice) -> Values:
     return np.array([next(width for width in knob.choices if width) for knob in choice.knobs])
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("budget", ["0.5flops", "0.3flops", "0.4flops,0.4params", "0.5size,0.3flops,0.5params"])
+@pytest.mark.parametrize(("kind", "budget"), PROBLEMS)
 def test_the_certified_loss_is_the_least_of_all_choices(kind: Callable[[int], Choice], budget: str) -> None:
     for seed in range(3):
         choice = kind(seed)
@@ -35,8 +55,8 @@ def test_the_certified_loss_is_the_least_of_all_choices(kind: Callable[[int], Ch
         optimum = choice.optimum(budget)
         assert found.optimal
         assert found.loss == pytest.approx(optimum, rel=1e-9)
-        assert choice.loss(found.widths) == pytest.approx(found.loss, rel=1e-9)
-        assert (choice.used(found.widths, budget) <= 1.0).all()
+        assert choice.loss(found.values) == pytest.approx(found.loss, rel=1e-9)
+        assert (choice.used(found.values, budget) <= 1.0).all()
         assert found.lower_bound <= optimum * (1 + 1e-9)
         assert found.gap <= 1e-6
 
@@ -53,10 +73,11 @@ def test_intervals_of_widths_bound_as_well_as_the_widths_that_they_split_into(
     entries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intervals, "_MOST_ENTRIES", entries)
-    for kind in KINDS:
+    for kind in (*KINDS, *JOINT_KINDS):
         choice = kind(2)
-        optimum = choice.optimum("0.4flops")
-        found = certified(choice, "0.4flops")
+        budget = "0.4flops" if kind in KINDS else "0.02bops"
+        optimum = choice.optimum(budget)
+        found = certified(choice, budget)
         assert found.lower_bound <= optimum * (1 + 1e-9) <= found.loss * (1 + 2e-9)
         if found.optimal:
             assert found.loss == pytest.approx(optimum, rel=1e-6)
@@ -76,7 +97,7 @@ def test_the_bound_is_below_every_feasible_sample() -> None:
 def test_without_time_the_incumbent_comes_back_with_a_true_bound() -> None:
     choice = residual(3)
     found = certified(choice, "0.4flops", smallest(choice), time_limit_s=0.0)
-    assert found.widths.tolist() == smallest(choice).tolist()
+    assert found.values.tolist() == smallest(choice).tolist()
     assert found.lower_bound <= choice.optimum("0.4flops")
     assert not found.optimal
 
@@ -85,7 +106,7 @@ def test_the_whole_network_is_optimal_where_it_fits() -> None:
     choice = chain(1)
     found = certified(choice, "1flops", smallest(choice))
     assert found.optimal
-    assert found.widths.tolist() == [knob.choices[-1] for knob in choice.knobs]
+    assert found.values.tolist() == [knob.choices[-1] for knob in choice.knobs]
     assert found.gap == pytest.approx(0.0, abs=1e-9)
 
 

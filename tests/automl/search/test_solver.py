@@ -155,7 +155,7 @@ def test_a_budget_that_no_widths_meet_is_refused() -> None:
 def test_a_table_of_other_widths_is_refused() -> None:
     choice = chain(0)
     other = SensitivityTable(("x",), ((STEP,),), ((0.0,),))
-    with pytest.raises(InputError, match="groups and widths of the search space"):
+    with pytest.raises(InputError, match="knobs and choices of the search space"):
         solver_of(choice, "0.5flops", other)
 
 
