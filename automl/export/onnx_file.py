@@ -3,6 +3,7 @@
 import copy
 import warnings
 from pathlib import Path
+from typing import TypeVar
 
 import onnx
 import torch
@@ -14,6 +15,7 @@ from automl.compress.dropped import fold_norms
 from automl.core.errors import ExportError
 from automl.store.files import write_bytes
 
+_Network = TypeVar("_Network", bound=nn.Module)
 INPUT, OUTPUT = "images", "logits"
 _OPSET = 18
 """The oldest one that torch's exporter writes, hence the one that most runtimes read."""
@@ -37,8 +39,18 @@ def export_onnx(model: nn.Module, input_shape: tuple[int, int, int], path: Path)
         ExportError: If the forward pass cannot be exported for any batch size, or the file would be too large.
         RunError: If the disk is full or the folder cannot be written.
     """
-    proto = _exported(_inference_copy(model, input_shape), input_shape)
+    proto = exported(inference_copy(model, input_shape), input_shape)
     _strip(proto)
+    write_model(proto, path)
+
+
+def write_model(proto: onnx.ModelProto, path: Path) -> None:
+    """Checks `proto` and writes it whole or not at all.
+
+    Raises:
+        ExportError: If the file would be too large.
+        RunError: If the disk is full or the folder cannot be written.
+    """
     size = proto.ByteSize()
     if size > _MOST_BYTES:
         raise ExportError(
@@ -49,7 +61,8 @@ def export_onnx(model: nn.Module, input_shape: tuple[int, int, int], path: Path)
     write_bytes(path, proto.SerializeToString())
 
 
-def _inference_copy(model: nn.Module, input_shape: tuple[int, int, int]) -> nn.Module:
+def inference_copy(model: _Network, input_shape: tuple[int, int, int]) -> _Network:
+    """A copy as inference runs it: on the CPU, in eval mode, with one constant for each dropped branch."""
     twin = copy.deepcopy(model).cpu().float().eval()
     for module in twin.modules():
         # The exporter takes twice as long over in-place activations, and they save nothing in the file.
@@ -59,7 +72,17 @@ def _inference_copy(model: nn.Module, input_shape: tuple[int, int, int]) -> nn.M
     return twin
 
 
-def _exported(model: nn.Module, input_shape: tuple[int, int, int]) -> onnx.ModelProto:
+def exported(model: nn.Module, input_shape: tuple[int, int, int], *, name: str | None = None) -> onnx.ModelProto:
+    """What torch's exporter makes of `model`, any batch size, with the shapes of its tensors.
+
+    Args:
+        model: From `inference_copy`.
+        input_shape: (channels, height, width) of one image.
+        name: Of the network in messages; None takes the class of `model`.
+
+    Raises:
+        ExportError: If the forward pass cannot be followed for any batch size.
+    """
     # Two images, because torch.export takes a dimension of 1 for a constant.
     example = torch.zeros(2, *input_shape)
     try:
@@ -79,7 +102,7 @@ def _exported(model: nn.Module, input_shape: tuple[int, int, int]) -> onnx.Model
     except Exception as error:  # whatever the user's forward pass raises while it is traced
         reason = str(error).strip().splitlines()
         raise ExportError(
-            f"A network must run for any batch size without branching on its values, but {type(model).__name__} "
+            f"A network must run for any batch size without branching on its values, but {name or type(model).__name__} "
             f"cannot be exported: {reason[0] if reason else type(error).__name__}. "
             "Rewrite that part of its forward pass; policy.json and model.safetensors do not need it."
         ) from error
