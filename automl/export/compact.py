@@ -3,6 +3,8 @@
 import onnx
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_SMALL = 64
+"""Bytes of a constant that may have an equal."""
 _ONES = ("strides", "dilations")
 
 
@@ -48,11 +50,11 @@ def _is_default(attribute: onnx.AttributeProto, default: onnx.AttributeProto) ->
 
 
 def _share_constants(graph: onnx.GraphProto) -> None:
-    """Leaves one of equal scalars and of other small constants."""
+    """Leaves one of equal small constants, such as a zero point or the sizes of a reshape."""
     first: dict[bytes, str] = {}
     twins: dict[str, str] = {}
     for tensor in graph.initializer:
-        if tensor.ByteSize() > 64:
+        if tensor.ByteSize() > _SMALL:
             continue
         nameless = onnx.TensorProto()
         nameless.CopyFrom(tensor)
@@ -68,10 +70,10 @@ def _share_constants(graph: onnx.GraphProto) -> None:
 
 
 def _rename(graph: onnx.GraphProto) -> None:
+    """Counts the tensors in the order of the nodes, and names them by that."""
     names = {value.name: value.name for value in (*graph.input, *graph.output)}
-    taken = set(names)
-    number = 0
-    for name in [*(name for node in graph.node for name in (*node.input, *node.output)), *(t.name for t in graph.initializer)]:
+    taken, number = set(names), 0
+    for name in [name for node in graph.node for name in (*node.input, *node.output)]:
         if name and name not in names:
             while (short := _short(number)) in taken:
                 number += 1

@@ -15,6 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
+from automl.compress.grid import Grid
 from automl.compress.quantized import QuantizedNetwork
 from automl.export.graph_parts import GraphParts
 from automl.export.markers import ACTIVATION, DOMAIN, KEY, WEIGHT
@@ -28,6 +29,7 @@ LAYERS = ("Conv", "Gemm", "MatMul", "ConvTranspose")
 """Operators of layers, whose second input is the weight."""
 _NETWORK, _WEIGHT = "network.", ".weight"
 _INT4_HIGH = 7
+_Floats = NDArray[np.float32]
 _MOST_BIAS = 2.0**30
 """Biases and products are added up in 32 bits."""
 
@@ -50,6 +52,18 @@ class _Levels:
         """Whether clipping to `least` and `most` before the rounding changes nothing."""
         # What is clipped rounds to the end of the grid as long as it stays within half a step of it.
         return least <= self.low + self.scale / 4 and most >= self.high - self.scale / 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Weight:
+    """What a layer weighs."""
+
+    integers: NDArray[np.int8]
+    scales: str
+    """The constant of its scales, one for each entry of the dimension `axis`."""
+    axis: int
+    target: str
+    """The tensor that the layer reads."""
 
 
 def quantize_graph(proto: onnx.ModelProto, quantized: QuantizedNetwork) -> None:
@@ -85,14 +99,21 @@ def _name_layers(graph: onnx.GraphProto) -> None:
 def _pool_globally(parts: GraphParts) -> None:
     """Means over whole maps become poolings, which have integer kernels."""
     for node in parts.of("ReduceMean"):
-        axes = parts.array(node.input[1]) if len(node.input) > 1 else None
-        if axes is None or parts.rank(node.input[0]) != 4 or sorted(int(axis) % 4 for axis in axes.reshape(-1)) != [2, 3]:
+        if not _is_over_maps(parts, node):
             continue
         parts.remove(node)
         source, target = node.input[0], node.output[0]
         if any(attribute.name == "keepdims" and not attribute.i for attribute in node.attribute):
             target = _flattened(parts, target)
         parts.add(helper.make_node("GlobalAveragePool", [source], [target]))
+
+
+def _is_over_maps(parts: GraphParts, node: onnx.NodeProto) -> bool:
+    """Whether it averages height and width, and nothing else."""
+    axes = parts.array(node.input[1]) if len(node.input) > 1 else None
+    if axes is None or parts.rank(node.input[0]) != 4:
+        return False
+    return sorted(int(axis) % 4 for axis in axes.reshape(-1)) == [2, 3]
 
 
 def _flattened(parts: GraphParts, name: str) -> str:
@@ -137,65 +158,73 @@ def _before_rectifier(parts: GraphParts, name: str, levels: _Levels) -> str:
     node = parts.maker(name)
     if node is None or len(parts.readers(name)) != 1:
         return name
-    if node.op_type == "Relu":
-        least, most = 0.0, math.inf
-    elif node.op_type == "Clip":
-        ends = [parts.array(end) if end else None for end in (*node.input[1:], "", "")][:2]
-        least, most = (-math.inf if ends[0] is None else float(ends[0])), (math.inf if ends[1] is None else float(ends[1]))
-    else:
-        return name
-    if not levels.absorb(least, most):
+    ends = _ends(parts, node)
+    if ends is None or not levels.absorb(*ends):
         return name
     parts.remove(node)
-    return node.input[0]
+    return str(node.input[0])
+
+
+def _ends(parts: GraphParts, node: onnx.NodeProto) -> tuple[float, float] | None:
+    """What a rectifier clips to; None for any other node."""
+    if node.op_type == "Relu":
+        return 0.0, math.inf
+    if node.op_type != "Clip":
+        return None
+    least, most, *_ = (parts.array(end) if end else None for end in (*node.input[1:], "", ""))
+    return -math.inf if least is None else float(least), math.inf if most is None else float(most)
 
 
 def _quantize_weights(parts: GraphParts, quantized: QuantizedNetwork, levels: Mapping[str, _Levels]) -> None:
-    grids = quantized.weight_grids
     for marker in parts.of(WEIGHT):
-        grid, layer = grids[_key(marker)], _key(marker)
-        weight = parts.array(marker.input[0])
-        assert weight is not None
-        axis, target, (reader,) = 0, marker.output[0], parts.readers(marker.output[0])
+        layer = _key(marker)
+        grid, weight, target = quantized.weight_grids[layer], parts.array(marker.input[0]), marker.output[0]
+        assert weight is not None  # a parameter
+        parts.remove(marker)
+        (reader,) = parts.readers(target)
+        axis = 0
         if reader.op_type == "Transpose":
             parts.remove(reader)
-            axis, weight, target, (reader,) = 1, weight.T, reader.output[0], parts.readers(reader.output[0])
+            axis, weight, target = weight.ndim - 1, weight.T, reader.output[0]
+            (reader,) = parts.readers(target)
         reader.name = layer
-        read = _source(parts, reader.input[0], levels)
         bias = parts.array(reader.input[2]) if len(reader.input) > 2 else None
-        scale = np.broadcast_to(grid.scale.cpu().numpy(), weight.shape[axis : axis + 1]).astype(np.float32)
+        read = _source(parts, reader.input[0], levels)
+        scale = np.broadcast_to(grid.scale.numpy(), weight.shape[axis : axis + 1])
         if bias is not None and read is not None:
             scale = np.maximum(scale, np.abs(bias) / (_MOST_BIAS * read.scale)).astype(np.float32)
-        wide = scale.reshape([-1 if place == axis else 1 for place in range(weight.ndim)])
-        integers = np.clip(np.rint(weight / wide), grid.low, grid.high).astype(np.int8)
-        scales = parts.constant(scale)
-        parts.remove(marker)
-        constants = [scales]
-        if reader.op_type != "Conv":
-            # ONNX Runtime finds no integer kernel for a product of matrices unless the zero points are written.
-            constants.append(parts.constant(np.zeros(len(scale), np.int8)))
-        parts.add(*_weight_nodes(parts, integers, constants, axis, target, small=grid.high <= _INT4_HIGH))
+        scales = parts.constant(np.ascontiguousarray(scale))
+        stored = _Weight(_integers(weight, scale, axis, grid), scales, axis, target)
+        # ONNX Runtime finds no integer kernel for a product of matrices unless the zero points are written.
+        _store(parts, stored, small=grid.high <= _INT4_HIGH, with_zeros=reader.op_type != "Conv")
         if bias is not None and read is not None:
             parts.rewire(reader, 2, _quantized_bias(parts, bias, scale, scales, read))
 
 
-def _weight_nodes(
-    parts: GraphParts, integers: NDArray[np.int8], constants: list[str], axis: int, target: str, *, small: bool
-) -> list[onnx.NodeProto]:
-    if not small:
-        name = parts.constant(integers)
-        return [helper.make_node("DequantizeLinear", [name, *constants], [target], axis=axis)]
-    name, cast = parts.packed(integers), parts.new_name()
-    return [
-        helper.make_node("Cast", [name], [cast], to=onnx.TensorProto.INT8),
-        helper.make_node("DequantizeLinear", [cast, *constants], [target], axis=axis),
-    ]
+def _integers(weight: _Floats, scale: _Floats, axis: int, grid: Grid) -> NDArray[np.int8]:
+    steps = scale.reshape([-1 if place == axis else 1 for place in range(weight.ndim)])
+    integers: NDArray[np.int8] = np.clip(np.rint(weight / steps), grid.low, grid.high).astype(np.int8)
+    return integers
+
+
+def _store(parts: GraphParts, weight: _Weight, *, small: bool, with_zeros: bool) -> None:
+    """Adds the nodes that make a weight of its integers."""
+    constants = [weight.scales]
+    if with_zeros:
+        constants.append(parts.constant(np.zeros(weight.integers.shape[weight.axis], np.int8)))
+    if small:
+        name = parts.new_name()
+        stored = parts.packed(weight.integers)
+        parts.add(helper.make_node("Cast", [stored], [name], to=int(onnx.TensorProto.INT8)))
+    else:
+        name = parts.constant(weight.integers)
+    parts.add(helper.make_node("DequantizeLinear", [name, *constants], [weight.target], axis=weight.axis))
 
 
 def _quantized_bias(
     parts: GraphParts,
-    bias: NDArray[np.float32],
-    scale: NDArray[np.float32],
+    bias: _Floats,
+    scale: _Floats,
     scales: str,
     read: _Levels,
 ) -> str:
@@ -220,4 +249,4 @@ def _source(parts: GraphParts, name: str, levels: Mapping[str, _Levels]) -> _Lev
 
 
 def _key(marker: onnx.NodeProto) -> str:
-    return next(attribute.s.decode() for attribute in marker.attribute if attribute.name == KEY)
+    return str(next(attribute.s.decode() for attribute in marker.attribute if attribute.name == KEY))

@@ -102,8 +102,8 @@ def exported(model: nn.Module, input_shape: tuple[int, int, int], *, name: str |
     except Exception as error:  # whatever the user's forward pass raises while it is traced
         reason = str(error).strip().splitlines()
         raise ExportError(
-            f"A network must run for any batch size without branching on its values, but {name or type(model).__name__} "
-            f"cannot be exported: {reason[0] if reason else type(error).__name__}. "
+            "A network must run for any batch size without branching on its values, but "
+            f"{name or type(model).__name__} cannot be exported: {reason[0] if reason else type(error).__name__}. "
             "Rewrite that part of its forward pass; policy.json and model.safetensors do not need it."
         ) from error
     assert program is not None

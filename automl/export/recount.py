@@ -10,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from automl.core.errors import InputError
+from automl.export.file_bits import FileBits
 from automl.export.session import OnnxClassifier, open_session
 
 _Shapes = Mapping[str, tuple[int, ...]]
@@ -30,6 +31,8 @@ _LEARNED: Mapping[str, tuple[int, ...]] = {
 """Inputs of each operator that are learned where they are constants of the file."""
 _SCALING = {"Add", "Mul", "Expand"}
 """Here a single value is a constant of the formula, such as the 3 and the 1/6 of a hard swish."""
+_VALUES = {onnx.TensorProto.FLOAT, onnx.TensorProto.INT4, onnx.TensorProto.INT8, onnx.TensorProto.INT32}
+"""Types of learned values: float, quantized weights, their biases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +45,32 @@ class OnnxCost:
     """Learned values: weights and biases, and the scales and shifts that were not folded into them."""
     file_bytes: int
     """Size of the file."""
+    bops: int
+    """Sum over layers of MACs x weight bits x activation bits; 32 bits for float."""
 
 
 def recount(path: Path) -> OnnxCost:
     """Counts the file at `path`: weights in its graph, sizes of maps in a run of it on one image.
 
     What the exporter left out is not counted: biases that are zero throughout, and all but one of equal constants.
+    Integer weights count as many bits as the largest of the layer needs, however they are stored.
 
     Raises:
         InputError: If it is no ONNX classifier.
     """
-    model = _load(path)
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    layers = [node for node in model.graph.node if node.op_type in _MACS and set(node.input) & set(constants)]
-    params = sum(math.prod(constants[name].dims) for name in set(_learned(model.graph, constants)))
-    shapes = {name: tuple(tensor.dims) for name, tensor in constants.items()}
-    shapes |= _map_shapes(path, model, {name for node in layers for name in (node.input[0], node.output[0])})
-    macs = sum(_MACS[node.op_type](node, shapes) for node in layers)
-    return OnnxCost(macs, params, path.stat().st_size)
+    model = load(path)
+    bits = FileBits(model.graph)
+    learned = {tensor.name: math.prod(tensor.dims) for tensor in _learned(model.graph, bits)}
+    shapes: dict[str, tuple[int, ...]] = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    shapes |= _map_shapes(path, model, {name for node in bits.layers for name in (*node.input[:2], node.output[0])})
+    macs = [_MACS[node.op_type](node, shapes) for node in bits.layers]
+    widths = [bits.of(node) for node in bits.layers]
+    bops = sum(count * own.weight * own.activation for count, own in zip(macs, widths, strict=True))
+    return OnnxCost(sum(macs), sum(learned.values()), path.stat().st_size, bops)
 
 
-def _load(path: Path) -> onnx.ModelProto:
+def load(path: Path) -> onnx.ModelProto:
+    """The file's graph; raises `InputError` where it cannot be read."""
     try:
         return onnx.load(path)
     except (OSError, DecodeError, ValueError) as error:
@@ -110,12 +118,14 @@ _MACS: Mapping[str, Callable[[onnx.NodeProto, _Shapes], int]] = {
 }
 
 
-def _learned(graph: onnx.GraphProto, constants: Mapping[str, onnx.TensorProto]) -> Iterator[str]:
-    """Names of the constants that were learned."""
+def _learned(graph: onnx.GraphProto, bits: FileBits) -> Iterator[onnx.TensorProto]:
+    """The constants that were learned."""
     for node in graph.node:
+        if node.op_type == "Mul" and all(bits.constant(name) is not None for name in node.input):
+            continue  # a scale of two scales
         for place in _LEARNED.get(node.op_type, ()):
-            tensor = constants.get(node.input[place]) if place < len(node.input) else None
-            if tensor is None or tensor.data_type != onnx.TensorProto.FLOAT:
+            tensor = bits.constant(node.input[place]) if place < len(node.input) else None
+            if tensor is None or tensor.data_type not in _VALUES:
                 continue
             if node.op_type not in _SCALING or math.prod(tensor.dims) > 1:
-                yield tensor.name
+                yield tensor

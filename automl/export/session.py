@@ -84,12 +84,15 @@ class OnnxClassifier:
         return answer
 
 
-def open_session(path: Path, *, content: bytes | None = None, threads: int = 1) -> InferenceSession:
+def open_session(
+    path: Path, *, content: bytes | None = None, optimized: Path | None = None, threads: int = 1
+) -> InferenceSession:
     """Opens an ONNX file for the CPU.
 
     Args:
         path: The file.
         content: What to open in its place: the file's graph, changed.
+        optimized: Where to write the graph that really runs.
         threads: CPU threads of one run.
 
     Raises:
@@ -99,6 +102,8 @@ def open_session(path: Path, *, content: bytes | None = None, threads: int = 1) 
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
     try:
         return InferenceSession(content or str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common class

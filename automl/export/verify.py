@@ -1,5 +1,6 @@
 """Whether the ONNX file computes what the network computes."""
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from automl.export.session import OnnxClassifier
 
 TOLERANCE = 1e-3
 """The largest difference of two logits that passes for rounding."""
+LEAST_AGREEMENT = 0.995
+"""Share of images whose class a quantized file must share with torch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ def parity(model: nn.Module, path: Path, batches: Iterable[Tensor], *, threads: 
 
     Args:
         model: Run in eval mode where it is; its flags are as before afterwards.
-        path: What `export_onnx` wrote from it.
+        path: What `export_onnx` or `export_quantized` wrote from it.
         batches: Images `[N, C, H, W]`.
         threads: CPU threads of ONNX Runtime.
 
@@ -74,6 +77,24 @@ def check(result: Parity) -> None:
             f"{result.images} images they differ by up to {result.max_abs_difference:.3g} and {result.disputed} "
             "clear answers differ. Check the network's forward pass for what depends on the batch or on chance; "
             "model.safetensors is not affected."
+        )
+
+
+def check_quantized(result: Parity) -> None:
+    """Refuses a quantized file that does not answer as the network that it was made from.
+
+    Logits are not held to a tolerance: a value between two levels may fall to either side, and moves all behind it.
+
+    Raises:
+        ExportError: If too many classes differ, or logits are not finite.
+    """
+    if not math.isfinite(result.max_abs_difference) or not result.same_top1 >= LEAST_AGREEMENT:
+        raise ExportError(
+            f"A quantized ONNX file must give torch's class for {LEAST_AGREEMENT:.1%} of the images, but over "
+            f"{result.images} images it does for {result.same_top1:.1%} (logits differ by up to "
+            f"{result.max_abs_difference:.3g}). Give more bits to activations (`--bits w4,8a8`), or check on more "
+            "images: few of them, or a network that is hardly sure of any, leave it to chance. model.safetensors is "
+            "not affected."
         )
 
 
