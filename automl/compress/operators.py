@@ -35,7 +35,8 @@ class OperatorMode(TorchFunctionMode):
         # Hooks of all modules, and not of each: a network has hundreds, and they would travel with its copies.
         hooks = [
             register_module_forward_pre_hook(self._enter),
-            register_module_forward_hook(self._leave),
+            # Also when the module fails: a forward method may go on without it.
+            register_module_forward_hook(self._leave, always_call=True),
         ]
         try:
             with self:
