@@ -45,7 +45,8 @@ class ActivationRange:
             )
         self._lowest, self._highest = min(self._lowest, lowest), max(self._highest, highest)
         # Every so many values, by a step that no map's width divides.
-        self._samples.append(flat[:: len(flat) // _SAMPLED_PER_BATCH | 1].cpu().float())
+        # A copy: a rectifier or an addition behind it may write the tensor, which need not stay for the sample's sake.
+        self._samples.append(flat[:: len(flat) // _SAMPLED_PER_BATCH | 1].cpu().float().clone())
 
     @property
     def silent(self) -> bool:

@@ -54,6 +54,16 @@ def test_a_tensor_that_never_fires_says_so_and_stays_zero() -> None:
     assert found.grid(8).rounded(torch.zeros(4)).tolist() == [0.0] * 4
 
 
+def test_a_network_that_writes_its_activations_in_place_changes_nothing() -> None:
+    values = torch.randn(4, 8, 6, 6, generator=torch.Generator().manual_seed(3))
+    for layout in (torch.contiguous_format, torch.channels_last):
+        maps = values.clone(memory_format=layout)
+        found = seen(maps)
+        before = found.grid(4).scale.item()
+        maps.relu_()
+        assert found.grid(4).scale.item() == before
+
+
 def test_a_constant_is_kept() -> None:
     grid = seen(torch.full((100,), 3.7)).grid(8)
     assert grid.rounded(torch.tensor([3.7])).item() == pytest.approx(3.7, rel=1e-5)
