@@ -1,11 +1,15 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from automl.compress.places import with_quantizable
 from automl.core.bits import BitWidths
 from automl.core.graph import Extent, TensorShape
 from automl.core.policy import CompressionPolicy, dense_policy
 from automl.costs.model import AnalyticCostModel
+from automl.tracing.trace import trace
+from tests.families import lively
 from tests.quantized import quantizable_graph
 from tests.tiny import tiny_graph
 
@@ -70,3 +74,14 @@ def test_folded_batch_norms_take_no_room_in_a_quantized_file() -> None:
     policy = CompressionPolicy({}, W4A8)
     assert AnalyticCostModel(whole)(policy).size_bytes == AnalyticCostModel(graph)(policy).size_bytes + 64
     assert AnalyticCostModel(folded)(policy).size_bytes == AnalyticCostModel(graph)(policy).size_bytes
+
+
+@pytest.mark.parametrize(("bits", "billions"), [(8, 116), (4, 34)])
+def test_a_resnet_18_has_the_bops_that_are_published(bits: int, billions: int) -> None:
+    # Yao et al. 2021 (HAWQ-V3): the first and the last layer have 8 bits. Whole billions; ours are 116.1 and 34.7.
+    model = lively("torchvision:resnet18")
+    graph = with_quantizable(model, trace(model, (3, 224, 224))).graph
+    assert graph.quantizable is not None
+    ends = graph.quantizable.ends
+    chosen = {name: BitWidths(8, 8) if name in ends else BitWidths(bits, bits) for name in graph.quantizable.layers}
+    assert int(AnalyticCostModel(graph)(CompressionPolicy({}, chosen)).bops / 1e9) == billions
