@@ -5,6 +5,7 @@ layer have 8 bits, or more bits than the others.
 """
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from automl.compress.quantized import QuantizedNetwork
 from automl.compress.surgery import slim
 from automl.core.bits import BitWidths
 from automl.core.errors import AutoMLError
+from automl.evaluate.held import Batches
 from automl.evaluate.measure import Answers, answers, compare
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
@@ -43,6 +45,8 @@ _COLLAPSE = -75.0
 _MOST_LOSS = -1.0
 """Percentage points that 8 bits per channel may cost where there are labels."""
 _FEW = 4
+"""Images on which folding and equalization are tried."""
+_BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,7 @@ class Bench:
         self._subject = subject
         self._calibration = _images(subject)[:CALIBRATION]
         self._norms = foldable(subject.model.eval(), subject.traced, self._calibration[:_FEW])
-        tested = held(subject, subject.splits.test)
-        self._test = _drawn(tested, subject.config.seed)
+        self._test = _drawn(held(subject, subject.splits.test), subject.config.seed)
         self._reference = answers(subject.model, self._test, subject.device)
 
     def quantized(self, arm: Arm) -> tuple[QuantizedNetwork, float]:
@@ -152,12 +155,12 @@ def _images(subject: Subject) -> Tensor:
     return torch.cat([batch.to(subject.device) for batch, _ in held(subject, subject.splits.calibration)])
 
 
-def _drawn(batches: Sequence[tuple[Tensor, Tensor]], seed: int) -> list[tuple[Tensor, Tensor]]:
+def _drawn(batches: Batches, seed: int) -> list[tuple[Tensor, Tensor]]:
     """A random share of the test images: what the seeds differ by must include which images are asked."""
     images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     chosen = order[: max(1, round(_TESTED * len(labels)))]
-    return list(zip(images[chosen].split(len(batches[0][1])), labels[chosen].split(len(batches[0][1])), strict=True))
+    return [(images[part], labels[part]) for part in chosen.tensor_split(math.ceil(len(chosen) / _BATCH))]
 
 
 def arms(net: Net) -> tuple[Arm, ...]:
@@ -180,7 +183,7 @@ def measured(subjects: Sequence[Subject], tried: Sequence[Arm], talk: Conversati
 
 def rows(net: Net, found: Measured) -> tuple[Row, ...]:
     """What was promised of `net`."""
-    made = []
+    made: list[Row] = []
     if net.imagenet:
         for bits, pair in PER_TENSOR.items():
             made.extend(_recovered(net.name, bits, pair, found))
