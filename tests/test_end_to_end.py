@@ -58,6 +58,54 @@ def check_other_commands(folder: Path, cwd: Path) -> None:
     assert json.loads(described.out)["params"] == metrics["finetuned"]["params"]
 
 
+def test_a_joint_search_exports_integers_within_both_budgets(tmp_path: Path) -> None:
+    arguments = ("search", "--budget", "0.25flops,0.06size", "--bits", "4,8", "--name", "r", "--trials", "4", *SMALL)
+    first = run(*arguments, "--json", cwd=tmp_path)
+    assert first.code == 0, first.err
+    result = json.loads(first.out)
+    folder = Path(result["run"])
+    counted = recount(folder / "best" / "model.onnx")
+    assert counted.macs <= 0.25 * DENSE_MACS
+    assert (folder / "best" / "model.onnx").stat().st_size <= 0.06 * result["baseline"]["size_bytes"]
+    assert [(line["metric"], line["met"]) for line in result["budgets"]] == [("flops", True), ("size", True)]
+    assert {layer["executed"] for layer in result["layers"]} == {8}
+    assert all(layer["simulated"] == (layer["weight"] < 8 or layer["activation"] < 8) for layer in result["layers"])
+    quantized, tuned = result["quantized"], result["finetuned"]
+    assert quantized["quantization_loss"] == pytest.approx(tuned["accuracy"] - quantized["accuracy"])
+    assert quantized["bops"] == counted.bops
+    check_quantized_commands(folder, quantized["accuracy"], tmp_path)
+
+
+def check_quantized_commands(folder: Path, accuracy: float, cwd: Path) -> None:
+    shown = run("show", folder.name, cwd=cwd)
+    assert "Quantization loss" in shown.out
+    assert "Executed" in shown.out
+    for target, arguments in (("out", ()), ("trial", ("--trial", "1"))):
+        ended = run("export", folder.name, *arguments, "--to", target, cwd=cwd)
+        assert ended.code == 0, ended.err
+    assert (cwd / "out" / "model.onnx").read_bytes() == (folder / "best" / "model.onnx").read_bytes()
+    ended = run("evaluate", "out/model.onnx", "--data", "digits", "--limit", "500", "--json", cwd=cwd)
+    assert json.loads(ended.out)["accuracy"] == pytest.approx(accuracy, abs=0.02)  # of 125 images two may tie
+    described = run("describe", "cifar_resnet20", "--policy", str(folder / "best" / "policy.json"), "--json", cwd=cwd)
+    assert json.loads(described.out)["layers"][0]["weight_bits"] == 8
+
+
+def test_a_joint_search_that_was_killed_while_it_rounds_goes_on(tmp_path: Path) -> None:
+    arguments = ("search", "--budget", "0.02bops", "--bits", "w2-8a8", "--name", "r", "--trials", "3", "--limit", "500")
+    process = start(*arguments, "--epochs", "2", "--finetune-epochs", "8", cwd=tmp_path)
+    state = tmp_path / "runs" / "r" / "state"
+    deadline = time.monotonic() + 240
+    while not list(state.glob("quantize-*.checkpoint")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    ended = run("resume", "r", "--json", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    result = json.loads(ended.out)
+    assert result["budgets"][0]["met"]
+    assert "Quantize 1/2" not in ended.err  # the epoch of before the kill
+
+
 def trials_in(folder: Path) -> list[tuple[int, str]]:
     with sqlite3.connect(f"file:{folder / 'study.db'}?mode=ro", uri=True) as connection:
         return list(connection.execute("SELECT number, state FROM trials ORDER BY number"))
@@ -168,6 +216,22 @@ def test_a_users_own_network_and_folder(tmp_path: Path) -> None:
     result = json.loads(ended.out)
     assert all(line["met"] for line in result["budgets"])
     assert result["finetuned"]["accuracy"] > 0.6  # chance is 0.33
+
+
+def test_a_users_own_network_at_bit_widths(tmp_path: Path) -> None:
+    (tmp_path / "mynet.py").write_text(USER_NETWORK)
+    for hue, name in enumerate(("red", "green", "blue")):
+        paint(tmp_path / "images", name, 60, hue)
+    data = ("--model", "mynet:make", "--data", "imagefolder:images", "--input-size", "32")
+    limits = ("--budget", "0.3flops,0.1size", "--bits", "w4a8", "--first-last-bits", "6")
+    ended = run(
+        "search", *data, *limits, "--trials", "3", "--epochs", "4", "--finetune-epochs", "2", "--json", cwd=tmp_path
+    )
+    assert ended.code == 0, ended.err
+    result = json.loads(ended.out)
+    assert all(line["met"] for line in result["budgets"])
+    assert [(layer["weight"], layer["activation"]) for layer in result["layers"]] == [(6, 6), (4, 8), (6, 6)]
+    assert result["quantized"]["accuracy"] > 0.6  # chance is 0.33
 
 
 def test_images_without_labels_are_judged_by_agreement(tmp_path: Path) -> None:

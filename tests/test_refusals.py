@@ -54,6 +54,10 @@ def refused(ended: Ended, *words: str) -> None:
         (("--weights", "nowhere.pth"), ("nowhere.pth", "pretrained")),
         (("--channel-multiple", "0"), ("--channel-multiple",)),
         (("--min-keep", "2"), ("--min-keep",)),
+        (("--bits", "16"), ("weights got 16", "2 to 8")),
+        (("--bits", "2,8"), ("activations got 2", "w2-8a8")),
+        (("--bits", "int8"), ("lists of bit-widths",)),
+        (("--bits", "8", "--first-last-bits", "3"), ("--first-last-bits",)),
         (("--input-size", "2"), ("8 px",)),
         (("--config", "nowhere.toml"), ("nowhere.toml",)),
         (("--name", "../escape"), ("--name", "no path")),
@@ -78,7 +82,7 @@ def test_an_unknown_name_or_a_value_out_of_range(
         ("0.001flops", ("reachable", "nearest reachable budget is")),
         ("0.25flops,1kB", ("reachable",)),
         ("5ms", ("latency", "later version")),
-        ("0.1bops", ("bops", "later version")),
+        ("0.0001bops", ("bops", "nearest reachable budget is")),
     ],
 )
 def test_a_budget_that_cannot_be(search: Search, budget: str, words: tuple[str, ...]) -> None:
@@ -172,3 +176,8 @@ def test_a_run_that_does_not_exist(
     ended = automl(capsys, monkeypatch, command, "nowhere")
     assert ended.code == 2
     assert "nowhere" in ended.err
+
+
+def test_a_size_that_no_bits_reach_is_refused_with_the_nearest_one(search: Search) -> None:
+    ended = search("--bits", "4,8", budget="0.005size")
+    refused(ended, "0.005size", "nearest reachable budget is 0.0")

@@ -43,4 +43,4 @@ def describe(
     show_coverage(console, found.coverage)
     show_groups(console, found.graph, found.kept)
     if layers:
-        show_layers(console, found.graph, found.kept)
+        show_layers(console, found.graph, found.kept, found.bits)

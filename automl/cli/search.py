@@ -14,8 +14,9 @@ def search(
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            help="What the result may cost: 0.25flops, 0.3params, 0.2size (fractions of the dense model) or "
-            "150Mflops, 1.2Mparams, 2MB; join several by commas. flops are multiply-adds, counted once."
+            help="What the result may cost: 0.25flops, 0.3params, 0.2size, 0.02bops (fractions of the dense float "
+            "model) or 150Mflops, 1.2Mparams, 2MB, 8Gbops; join several by commas. flops are multiply-adds, counted "
+            "once; bops are these times the bits of weights and inputs."
         ),
     ] = None,
     model: Model = None,
@@ -32,6 +33,16 @@ def search(
     input_size: InputSize = None,
     channel_multiple: Annotated[int | None, typer.Option(help="Kept channels are multiples of this.")] = None,
     min_keep: Annotated[float | None, typer.Option(help="Share of every group that always stays.")] = None,
+    bits: Annotated[
+        str | None,
+        typer.Option(
+            help="Search bit-widths too and export integers: 8 or 4,8 for weights and activations alike, w2-8a8 or "
+            "w4,8a8 for each. Without it the network stays in float."
+        ),
+    ] = None,
+    first_last_bits: Annotated[
+        int | None, typer.Option(help="Bits of the first and the last layer; 8 if not given.")
+    ] = None,
     importance: Annotated[
         str | None, typer.Option(help="How channels are ranked: obs, l1, l2, taylor, bn or random.")
     ] = None,
@@ -42,7 +53,7 @@ def search(
     runs: Runs = RUNS,
     json: Json = False,
 ) -> None:
-    """Find the widths that keep the most accuracy under the budget, fine-tune the best network and export it."""
+    """Find the widths and bits that keep the most accuracy under the budget, fine-tune the best network, export it."""
     from automl.cli.outcome import show_json
     from automl.cli.result import show_outcome
     from automl.cli.session import conversation
@@ -61,6 +72,8 @@ def search(
         "input_size": input_size,
         "channel_multiple": channel_multiple,
         "min_keep": min_keep,
+        "bits": bits,
+        "first_last_bits": first_last_bits,
         "importance": importance,
         "epochs": epochs,
         "finetune_epochs": finetune_epochs,

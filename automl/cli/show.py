@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from automl.cli.standing import Standing
+    from automl.core.bits import BitWidths
     from automl.export.policy_file import PolicyFile
     from automl.store.run import Run
 
@@ -43,6 +44,7 @@ def _show_policy(path: Path, *, json: bool) -> None:
     facts.append("" if content.classes is None else f"with {content.classes} classes")
     show_line(console, f"Policy {content.policy.digest()[:12]} {' '.join(fact for fact in facts if fact)}")
     _show_channels(console, content.policy.channels, content.full_channels)
+    _show_bits(console, content.policy.bits)
 
 
 def _show_run(runs: Path, name: str, *, json: bool) -> None:
@@ -50,7 +52,8 @@ def _show_run(runs: Path, name: str, *, json: bool) -> None:
     from automl.cli.outcome import show_json
     from automl.cli.standing import standing
     from automl.export.policy_file import read_policy
-    from automl.report.console import show_result
+    from automl.report.console import rendered, show_result
+    from automl.report.rows import layers_table
     from automl.store.run import open_run
 
     run = open_run(runs, name)
@@ -66,6 +69,8 @@ def _show_run(runs: Path, name: str, *, json: bool) -> None:
     if found.metrics is not None and result is not None:
         show_result(console, found.metrics)
         _show_channels(console, result.policy.channels, result.full_channels)
+        if found.metrics.layers:
+            console.print(rendered(layers_table(found.metrics)))
     if found.state != "done":
         _show_unfinished(console, found, name)
     _show_files(console, run)
@@ -104,6 +109,14 @@ def _show_channels(console: "Console", kept: Mapping[str, int], full: Mapping[st
         for group, count in sorted(full.items())
     ]
     show_table(console, ("Channel group", "Kept", "Of", "Share"), shares)
+
+
+def _show_bits(console: "Console", bits: Mapping[str, "BitWidths"]) -> None:
+    from automl.cli.listing import show_table
+
+    if bits:
+        rows = [(name, str(each.weight), str(each.activation)) for name, each in bits.items()]
+        show_table(console, ("Layer", "Weight bits", "Input bits"), rows)
 
 
 def _show_files(console: "Console", run: "Run") -> None:

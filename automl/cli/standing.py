@@ -72,7 +72,7 @@ class Standing:
             "engine": self.config.engine,
             "budget": list(self.config.budget),
             "best": None if self.best is None else self.best.to_json(),
-            "result": None if result is None else result["finetuned"] or result["best"],
+            "result": None if result is None else result["quantized"] or result["finetuned"] or result["best"],
         }
 
 

@@ -1,6 +1,5 @@
 """Where the values of one activation lie, and the grid that serves them best."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -16,7 +15,7 @@ _SAMPLED_PER_BATCH = 2**18
 _BINS = 2**11
 """Of the histogram that stands for the sample: eight for each level of the finest grid."""
 _OUTSIDE = 1e-4
-_SHARES = tuple(1 - 0.025 * step for step in range(37))
+_SHARES = torch.linspace(1.0, 0.1, 37)
 """Of either end: the reaches that `mse` chooses from."""
 
 
@@ -73,19 +72,30 @@ class ActivationRange:
         counts = torch.histc(sample, _BINS, self._lowest, self._highest)
         width = (self._highest - self._lowest) / _BINS
         values = self._lowest + width * (torch.arange(_BINS) + 0.5)
-        there = counts > 0
+        histogram = values[counts > 0], counts[counts > 0]
+        lowest, highest = torch.tensor(self._lowest), torch.tensor(self._highest)
+        best = _least_error(histogram, lowest * _SHARES, highest * _SHARES, bits)
+        down = up = _SHARES[best]
+        if self._lowest < 0:
+            down = _SHARES[_least_error(histogram, lowest * _SHARES, (highest * up).expand_as(_SHARES), bits)]
+        if self._highest > 0:
+            up = _SHARES[_least_error(histogram, (lowest * down).expand_as(_SHARES), highest * _SHARES, bits)]
+        return activation_grid(float(lowest * down), float(highest * up), bits)
 
-        def least(reaches: Sequence[tuple[float, float]]) -> tuple[float, float]:
-            """Of equally good ones `min` takes the widest, which comes first."""
-            return min(reaches, key=lambda reach: self._error(values[there], counts[there], reach, bits))
 
-        down, up = least([(share, share) for share in _SHARES])
-        down, up = least([(share, up) for share in _SHARES] if self._lowest < 0 else [(down, up)])
-        down, up = least([(down, share) for share in _SHARES] if self._highest > 0 else [(down, up)])
-        return self._shortened((down, up), bits)
+def _least_error(histogram: tuple[Tensor, Tensor], lowest: Tensor, highest: Tensor, bits: int) -> int:
+    """Which of several grids has the least square error; of equally good ones the first, which is the widest.
 
-    def _error(self, values: Tensor, counts: Tensor, reach: tuple[float, float], bits: int) -> float:
-        return float(((self._shortened(reach, bits).rounded(values) - values).square_() * counts).sum())
-
-    def _shortened(self, reach: tuple[float, float], bits: int) -> Grid:
-        return activation_grid(self._lowest * reach[0], self._highest * reach[1], bits)
+    Args:
+        histogram: Values and how often they occur, shape `(bins,)` each.
+        lowest: Where each grid begins, shape `(grids,)`, 0 or below.
+        highest: Where each ends, shape `(grids,)`, 0 or above.
+        bits: Of all grids.
+    """
+    values, counts = histogram
+    high = 2**bits - 1
+    scale = ((highest - lowest) / high)[:, None]
+    zero_point = (-lowest[:, None] / scale).round()
+    steps = (values / scale).round_()
+    rounded = torch.minimum(torch.maximum(steps, -zero_point), high - zero_point).mul_(scale)
+    return int((rounded.sub_(values).square_() @ counts).argmin())

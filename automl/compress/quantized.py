@@ -93,7 +93,9 @@ class QuantizedNetwork(nn.Module):
         return rounded
 
     def bake(self) -> None:
-        """Puts the weights on their grids for good."""
+        """Puts the weights on their grids for good, in eval mode."""
+        self.eval()
+        self.rounds_weights = False
         modules = dict(self.network.named_modules())
         with torch.no_grad():
             for layer, grid in self.weight_grids.items():

@@ -37,7 +37,6 @@ METRICS = (Metric.FLOPS, Metric.PARAMS, Metric.SIZE, Metric.BOPS)
 """The columns of `CostModel.table`."""
 COMING = {
     Metric.LATENCY: "latency budgets need a measured device, which a later version brings",
-    Metric.BOPS: "bops budgets need bit-widths, which a later version brings",
 }
 _UNITS = {
     "flops": Metric.FLOPS,

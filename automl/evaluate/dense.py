@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from automl.compress.biases import round_biases
 from automl.compress.calibration import Rounding, quantize
 from automl.compress.folding import fold
 from automl.compress.importance import Scores, most_important
@@ -69,7 +70,9 @@ class DenseNetwork:
         """
         twin = copy.deepcopy(network).eval()
         fold(twin, self.norms)
-        return quantize(twin, self.places, policy.bits, self.calibration, Rounding(weights="gptq"))
+        rounded = quantize(twin, self.places, policy.bits, self.calibration, Rounding(weights="gptq"))
+        round_biases(rounded, self.places.reads)
+        return rounded
 
     def finalist(self, policy: CompressionPolicy) -> nn.Module:
         """The network of `policy` as well as data without labels can make it: one pass over the calibration images.

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from automl.compress.places import with_quantizable
 from automl.compress.probe import trace_prunable
 from automl.compress.surgery import slim
+from automl.core.bits import BitWidths
 from automl.core.cost import Cost
 from automl.core.errors import AutoMLError, InputError, PolicyError
 from automl.core.graph import ChannelGroup, Layer, ModelGraph
@@ -63,6 +65,11 @@ class Description:
         chosen = {} if self.policy is None else self.policy.channels
         return {group.name: chosen.get(group.name, group.channels) for group in self.graph.groups}
 
+    @property
+    def bits(self) -> Mapping[str, BitWidths]:
+        """Layer -> bit-widths; a layer that is absent is in float."""
+        return {} if self.policy is None else self.policy.bits
+
     def to_json(self) -> dict[str, Any]:
         """The layout of `automl describe --json`."""
         kept = self.kept
@@ -71,7 +78,7 @@ class Description:
             "input": list(self.graph.input_shape),
             **_cost_json(self.compressed or self.dense),
             "groups": [_group_json(group, kept) for group in self.graph.groups],
-            "layers": [_layer_json(layer, kept) for layer in self.graph.layers],
+            "layers": [_layer_json(layer, kept, self.bits) for layer in self.graph.layers],
             "prunable_macs_fraction": self.coverage.prunable_macs_fraction,
             "least_macs_fraction": self.coverage.least_macs_fraction,
             "unfollowed": list(self.coverage.unfollowed),
@@ -110,6 +117,8 @@ def describe(
     model = _opened(spec, weights, classes)
     size = input_size or _default_size(spec)
     traced = trace_prunable(model, (input_channels(model), size, size))
+    if isinstance(content, PolicyFile) and content.policy.bits:
+        traced = with_quantizable(model, traced)
     cost_model = AnalyticCostModel(traced.graph)
     policy = None if content is None else checked_policy(traced.graph, _policy(traced.graph, content))
     compressed = None if policy is None else cost_model(policy)
@@ -222,7 +231,8 @@ def _group_json(group: ChannelGroup, kept: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _layer_json(layer: Layer, kept: Mapping[str, int]) -> dict[str, Any]:
+def _layer_json(layer: Layer, kept: Mapping[str, int], bits: Mapping[str, BitWidths]) -> dict[str, Any]:
+    own = bits.get(layer.name, BitWidths())
     return {
         "name": layer.name,
         "kind": layer.kind,
@@ -232,4 +242,6 @@ def _layer_json(layer: Layer, kept: Mapping[str, int]) -> dict[str, Any]:
         "stride": list(layer.stride),
         "out_size": list(layer.out_size),
         "macs": layer.macs(kept),
+        "weight_bits": own.weight,
+        "input_bits": own.activation,
     }

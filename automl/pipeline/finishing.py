@@ -3,29 +3,35 @@
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from automl.compress.quantized import QuantizedNetwork
+from automl.core.bits import mean_bits
 from automl.core.budget import Metric
 from automl.core.errors import NoFeasiblePolicyError
 from automl.core.policy import CompressionPolicy, dense_policy
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.held import Batches
 from automl.evaluate.measure import Answers, answers, compare
+from automl.export.executed import executed_bits
 from automl.export.onnx_file import export_onnx
 from automl.export.policy_file import PolicyFile, write_policy
+from automl.export.quantized_onnx import export_quantized
 from automl.export.recount import OnnxCost, recount
-from automl.export.verify import check, parity
+from automl.export.verify import check, check_quantized, parity
 from automl.export.weights_file import WeightsInfo, write_weights
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
+from automl.pipeline.quantizing import quantized
 from automl.pipeline.searching import Found
 from automl.pipeline.subject import Subject
 from automl.report.html import Report, write_report
-from automl.report.metrics import BudgetLine, Metrics, ModelRow, SearchSummary, write_metrics
+from automl.report.metrics import BudgetLine, LayerBits, Metrics, ModelRow, SearchSummary, write_metrics
 from automl.report.plots import channels_svg, history_svg, tradeoff_svg, write_plots
 from automl.search.registry import find_engine
 from automl.store.manifest import read_manifest
@@ -52,7 +58,8 @@ def finish(
         NoFeasiblePolicyError: If the exported file breaks a budget; the files are there all the same.
     """
     network = finetuned(run, subject, dense, best, conversation)
-    metrics = _written(run, subject, dense, found, best, network, conversation)
+    rounded = quantized(run, subject, dense, best, network, conversation) if best.bits else None
+    metrics = _written(run, subject, dense, found, best, Result(network, rounded), conversation)
     _report(run, subject, found, best, metrics)
     broken = [line for line in metrics.budgets if not line.met]
     if broken:
@@ -96,18 +103,42 @@ def finetuned(
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """The network of a policy."""
+
+    network: nn.Module
+    """In float."""
+    quantized: QuantizedNetwork | None
+    """At the policy's bit-widths, on its grids; None for a float policy."""
+
+    @property
+    def final(self) -> nn.Module:
+        """What is exported."""
+        return self.quantized or self.network
+
+
+@dataclass(frozen=True, slots=True)
 class Exported:
     """Files of one network, verified."""
 
     onnx_cost: OnnxCost
-    max_abs_difference: float
-    """Largest difference of a logit between torch and ONNX Runtime."""
+    agreement: str
+    """How well ONNX Runtime and torch agree, in words."""
+    layers: tuple[LayerBits, ...]
+    """Bit-widths of a quantized file; empty for a float one."""
 
 
 def export_network(
     folder: Path, subject: Subject, policy: CompressionPolicy, network: nn.Module, images: Batches
 ) -> Exported:
     """Writes `policy.json`, `model.safetensors` and `model.onnx` to `folder` and holds the ONNX file against torch.
+
+    Args:
+        folder: Where to write.
+        subject: Says what the network is made for.
+        policy: What made it.
+        network: A `QuantizedNetwork` on its grids where the policy has bit-widths.
+        images: What both run on.
 
     Raises:
         ExportError: If the ONNX file computes something else.
@@ -116,10 +147,22 @@ def export_network(
     full = {group.name: group.channels for group in subject.traced.graph.prunable}
     write_policy(folder / "policy.json", PolicyFile(policy, subject.config.model, shape, subject.network.classes, full))
     write_weights(folder / "model.safetensors", network, WeightsInfo(subject.config.model, policy.digest()))
-    export_onnx(network, shape, folder / "model.onnx")
-    result = parity(network, folder / "model.onnx", (batch for batch, _ in images), threads=torch.get_num_threads())
-    check(result)
-    return Exported(recount(folder / "model.onnx"), result.max_abs_difference)
+    path, threads = folder / "model.onnx", torch.get_num_threads()
+    if not isinstance(network, QuantizedNetwork):
+        export_onnx(network, shape, path)
+        result = parity(network, path, (batch for batch, _ in images), threads=threads)
+        check(result)
+        return Exported(recount(path), f"agrees with torch to {result.max_abs_difference:.1e}", ())
+    export_quantized(network, shape, path)
+    result = parity(network, path, (batch for batch, _ in images), threads=threads)
+    check_quantized(result)
+    said = f"gives torch's class to {100 * result.same_top1:.2f}% of {result.images} images"
+    layers = [
+        LayerBits(name, policy.bits[name].weight, policy.bits[name].activation, each.stored, each.executed)
+        for name, each in executed_bits(path).items()
+        if name in policy.bits
+    ]
+    return Exported(recount(path), said, tuple(layers))
 
 
 def _written(
@@ -128,21 +171,27 @@ def _written(
     dense: DenseNetwork,
     found: Found,
     best: CompressionPolicy,
-    network: nn.Module,
+    result: Result,
     conversation: Conversation,
 ) -> Metrics:
     conversation.progress.phase("Export", 2)
     test = held(subject, subject.splits.test)
-    exported = export_network(run.best, subject, best, network, test)
-    conversation.progress.advance(f"ONNX Runtime agrees with torch to {exported.max_abs_difference:.1e}")
+    exported = export_network(run.best, subject, best, result.final, test)
+    conversation.progress.advance(f"ONNX Runtime {exported.agreement}")
     reference = answers(dense.model, test, dense.device)
-    tuned = subject.config.finetune_epochs != 0
+    in_float = _row(subject, CompressionPolicy(best.channels), answers(result.network, test, dense.device), reference)
+    rounded = None
+    if result.quantized is not None:
+        given = answers(result.quantized, test, dense.device)
+        rounded = _at_bits(subject, best, _row(subject, best, given, reference), in_float, exported.layers)
     metrics = Metrics(
         baseline=_row(subject, dense_policy(subject.traced.graph), reference, reference),
-        uniform=_slim_row(subject, dense, found.uniform, test, reference),
-        best=_slim_row(subject, dense, best, test, reference),
-        finetuned=_row(subject, best, answers(network, test, dense.device), reference) if tuned else None,
+        uniform=_untuned_row(subject, dense, found.uniform, test, reference),
+        best=_untuned_row(subject, dense, best, test, reference),
+        finetuned=in_float if subject.config.finetune_epochs != 0 else None,
+        quantized=rounded,
         budgets=budget_lines(subject, best, exported.onnx_cost),
+        layers=exported.layers,
         search=SearchSummary(
             find_engine(subject.config.engine).name,
             len(found.evaluations),
@@ -176,14 +225,37 @@ def _counted(metric: Metric, exported: OnnxCost) -> float:
         Metric.FLOPS: exported.macs,
         Metric.PARAMS: exported.params,
         Metric.SIZE: exported.file_bytes,
+        Metric.BOPS: exported.bops,
     }
     return float(counts[metric])
 
 
-def _slim_row(
+def _untuned_row(
     subject: Subject, dense: DenseNetwork, policy: CompressionPolicy, test: Batches, reference: Answers
 ) -> ModelRow:
-    return _row(subject, policy, answers(dense.finalist(policy), test, dense.device), reference)
+    network = dense.finalist(policy)
+    in_float = _row(subject, CompressionPolicy(policy.channels), answers(network, test, dense.device), reference)
+    if not policy.bits:
+        return in_float
+    given = answers(dense.quantized(network, policy), test, dense.device)
+    return _at_bits(subject, policy, _row(subject, policy, given, reference), in_float, ())
+
+
+def _at_bits(
+    subject: Subject, policy: CompressionPolicy, row: ModelRow, in_float: ModelRow, layers: Sequence[LayerBits]
+) -> ModelRow:
+    """The row of a quantized network; one that was not exported is simulated, as torch computed it in float."""
+    kept = {group.name: policy.channels.get(group.name, group.channels) for group in subject.traced.graph.groups}
+    weights = {
+        layer.name: layer.outputs.size(kept) * layer.filter_inputs.size(kept) * layer.kernel[0] * layer.kernel[1]
+        for layer in subject.traced.graph.layers
+    }
+    return replace(
+        row,
+        simulated=not layers or any(each.simulated for each in layers),
+        quantization_loss=in_float.accuracy - row.accuracy,
+        mean_weight_bits=mean_bits(policy.bits, weights),
+    )
 
 
 def _row(subject: Subject, policy: CompressionPolicy, given: Answers, reference: Answers) -> ModelRow:

@@ -93,7 +93,8 @@ def _worths(
     found = []
     for policy, network in zip(policies, networks, strict=True):
         recalibrate(network, (images for images, _ in calibration))
-        found.append(compare(answers(network, selection, dense.device), reference).divergence)
+        final = dense.quantized(network, policy) if policy.bits else network
+        found.append(compare(answers(final, selection, dense.device), reference).divergence)
         conversation.progress.advance(f"KL {found[-1]:.3f} on the selection split")
         _LOG.info("Candidate %s: KL %.4f after %d steps", policy.digest()[:12], found[-1], _steps(subject))
     return found

@@ -8,12 +8,18 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import torch
 from optuna.trial import TrialState
 from torch import nn
 
+from automl.compress.calibration import quantize
+from automl.compress.folding import fold, foldable
+from automl.compress.places import dense_places
+from automl.compress.quantized import QuantizedNetwork
 from automl.compress.surgery import slim
 from automl.core.errors import InterruptedRunError, RunError
 from automl.core.policy import CompressionPolicy, checked_policy
+from automl.evaluate.dense import DenseNetwork
 from automl.export.policy_file import read_policy
 from automl.export.weights_file import read_weights
 from automl.pipeline.baseline import describe_start, ensure_baseline
@@ -143,7 +149,7 @@ def export_run(
     else:
         policy = _trial_policy(run, trial)
         ensure_baseline(subject, run.path.parent, run.state / "baseline.safetensors", conversation)
-        network = dense_network(subject).finalist(policy)
+        network = _untuned(dense_network(subject), policy)
     exported = export_network(target, subject, policy, network, held(subject, subject.splits.selection))
     return target, budget_lines(subject, policy, exported.onnx_cost)
 
@@ -167,7 +173,11 @@ def introduce(subject: Subject, conversation: Conversation) -> None:
         conversation.say(f"{splits.skipped} corrupt image(s) were left out.")
     show_coverage(conversation.console, coverage(subject.traced.graph, subject.cost_model, subject.space))
     space = subject.space
-    conversation.say(f"{len(space.knobs)} channel groups, about 10^{space.log10_size:.0f} policies.")
+    bits = len(space.knobs) - len(subject.traced.graph.prunable)
+    said = f" and {bits} choices of bits ({subject.config.bits})" if bits else ""
+    conversation.say(
+        f"{len(subject.traced.graph.prunable)} channel groups{said}, about 10^{space.log10_size:.0f} policies."
+    )
     for limit in subject.budget.limits:
         dense = limit.metric.of(subject.dense_cost)
         unit = "B" if limit.metric.value == "size" else ""
@@ -232,10 +242,26 @@ def _trial_policy(run: Run, number: int) -> CompressionPolicy:
     return recall(found).policy
 
 
+def _untuned(dense: DenseNetwork, policy: CompressionPolicy) -> nn.Module:
+    network = dense.finalist(policy)
+    return dense.quantized(network, policy) if policy.bits else network
+
+
 def _result(run: Run, subject: Subject) -> tuple[CompressionPolicy, nn.Module]:
     policy = checked_policy(subject.traced.graph, read_policy(run.policy).policy)
     # Only the counts matter here: the weights bring their own channels.
     first = {group: np.arange(count) for group, count in policy.channels.items()}
-    network = slim(subject.model, subject.traced.channel_map, first, own_memory=True).eval()
+    network: nn.Module = slim(subject.model, subject.traced.channel_map, first, own_memory=True).eval()
+    if policy.bits:
+        network = _at_any_grids(subject, network, policy)
     read_weights(run.weights, network, policy_digest=policy.digest())
     return policy, network
+
+
+def _at_any_grids(subject: Subject, network: nn.Module, policy: CompressionPolicy) -> QuantizedNetwork:
+    """The quantized network as it is built; its weights and grids are still to be read."""
+    model = subject.model.eval()
+    noise = torch.randn(2, *subject.splits.input_shape, generator=torch.Generator().manual_seed(0)).to(subject.device)
+    norms = foldable(model, subject.traced, noise)
+    fold(network, norms)
+    return quantize(network, dense_places(model, subject.traced, norms, noise), policy.bits, noise)

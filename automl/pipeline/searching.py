@@ -119,12 +119,13 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
 
 def _run_trials(run: Run, subject: Subject, problem: Problem, study: optuna.Study, conversation: Conversation) -> None:
     config = subject.config
-    groups = [knob.target for knob in problem.knobs]
+    groups = [knob.target for knob in problem.knobs if knob.kind == "channels"]
+    layers = [knob.target for knob in problem.knobs if knob.kind == "weight_bits"]
     engine = find_engine(config.engine)
     asked = config.trials if engine.most_trials is None else min(config.trials, engine.most_trials)
 
     def show(report: TrialReport) -> None:
-        write_trials_csv(run.trials_csv, study, groups)
+        write_trials_csv(run.trials_csv, study, groups, layers)
         best = report.best
         conversation.progress.advance(
             f"KL {report.evaluation.divergence:.3f}, best {best.divergence:.3f}, not tuned {percent(best.accuracy)}"
@@ -142,7 +143,7 @@ def _run_trials(run: Run, subject: Subject, problem: Problem, study: optuna.Stud
         stop=conversation.stop,
         on_trial=show,
     )
-    write_trials_csv(run.trials_csv, study, groups)
+    write_trials_csv(run.trials_csv, study, groups, layers)
     if conversation.stop():
         raise InterruptedRunError(f"The search was stopped after {len(completed(study))} of {asked} trials.")
 

@@ -9,10 +9,13 @@ import torch
 from torch import nn
 
 from automl.compress.importance import CRITERIA
+from automl.compress.places import with_quantizable
 from automl.compress.probe import trace_prunable
+from automl.core.bits import BitChoices, first_and_last
 from automl.core.budget import COMING, Budget
 from automl.core.cost import Cost
 from automl.core.errors import BudgetError, InputError, ModelError
+from automl.core.graph import ModelGraph
 from automl.core.policy import dense_policy
 from automl.core.projection import Projection
 from automl.costs.model import AnalyticCostModel
@@ -24,7 +27,7 @@ from automl.store.config import RunConfig
 from automl.store.manifest import Fingerprint
 from automl.tracing.channel_map import TracedModel
 from search_spaces.rules import WidthRule, default_rule
-from search_spaces.space import SearchSpace, channel_space
+from search_spaces.space import SearchSpace, channel_space, joint_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,9 @@ def open_subject(config: RunConfig) -> Subject:
     multiple = config.channel_multiple
     rule = WidthRule(default_rule(traced.graph).multiple if multiple is None else multiple, config.min_keep)
     space = channel_space(traced.graph, rule)
+    if config.bits is not None:
+        traced = with_quantizable(network.model, traced)
+        space = _joint_space(traced.graph, rule, config)
     cost_model = AnalyticCostModel(traced.graph)
     dense_cost = cost_model(dense_policy(traced.graph))
     projection = Projection(space.knobs, cost_model, budget, dense_cost)
@@ -81,6 +87,16 @@ def open_subject(config: RunConfig) -> Subject:
     )
     network.model.to(device)
     return Subject(config, network, traced, space, cost_model, dense_cost, budget, projection, fingerprint, device)
+
+
+def _joint_space(graph: ModelGraph, rule: WidthRule, config: RunConfig) -> SearchSpace:
+    if graph.quantizable is None or not graph.quantizable.layers:
+        raise ModelError(
+            f"`--bits` needs convolutions or linear layers that run once, as modules, but {config.model!r} has none. "
+            "Leave `--bits` out."
+        )
+    ends = first_and_last(config.first_last_bits)
+    return joint_space(graph, rule, BitChoices.parse(config.bits or ""), ends)
 
 
 def find_device(name: str) -> torch.device:
@@ -104,8 +120,11 @@ def _checked_settings(config: RunConfig) -> Budget:
         if limit.metric in COMING:
             raise BudgetError(
                 f"The budget {limit.text!r} is understood, but {COMING[limit.metric]}. "
-                "Budgets on flops, params and size work now."
+                "Budgets on flops, params, size and bops work now."
             )
+    if config.bits is not None:
+        BitChoices.parse(config.bits)
+        first_and_last(config.first_last_bits)
     find_engine(config.engine)
     if config.importance not in CRITERIA:
         raise InputError(f"`--importance` must be one of {', '.join(CRITERIA)}, but got {config.importance!r}.")

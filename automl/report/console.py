@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from automl.core.bits import BitWidths
 from automl.core.cost import Cost
 from automl.core.graph import ModelGraph
 from automl.report.metrics import Metrics
 from automl.report.quantity import humanise, percent, share
-from automl.report.rows import FOOTNOTE, TextTable, budget_table, result_table, search_line
+from automl.report.rows import FOOTNOTE, TextTable, bits_line, budget_table, result_table, search_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ def show_result(console: Console, metrics: Metrics) -> None:
     console.print(rendered(result_table(metrics)))
     _line(console, FOOTNOTE)
     _line(console, search_line(metrics))
+    if metrics.layers:
+        _line(console, bits_line(metrics))
     if metrics.budgets:
         console.print(rendered(budget_table(metrics.budgets)))
 
@@ -61,6 +64,7 @@ def show_cost(console: Console, dense: Cost, kept: Cost | None = None) -> None:
         ("MACs", *(share(cost.macs, dense.macs) for cost in costs.values())),
         ("Parameters", *(share(cost.params, dense.params) for cost in costs.values())),
         ("Size", *(share(cost.size_bytes, dense.size_bytes, "B") for cost in costs.values())),
+        ("BOPs", *(share(cost.bops, dense.bops) for cost in costs.values())),
     )
     console.print(rendered(TextTable(("", *costs), rows)))
 
@@ -86,8 +90,17 @@ def kept_words(channels: int) -> str:
     return str(channels) if channels else "dropped"
 
 
-def show_layers(console: Console, graph: ModelGraph, kept: Mapping[str, int]) -> None:
-    """Prints every layer; `kept` holds the channels that a policy keeps, all where a group is absent."""
+def show_layers(
+    console: Console, graph: ModelGraph, kept: Mapping[str, int], bits: Mapping[str, BitWidths] | None = None
+) -> None:
+    """Prints every layer.
+
+    Args:
+        console: Where.
+        graph: Has the layers.
+        kept: Channels that a policy keeps, all where a group is absent.
+        bits: Bit-widths that it gives; a column of its own where there are any.
+    """
     widths = {group.name: kept.get(group.name, group.channels) for group in graph.groups}
     rows = [
         (
@@ -97,11 +110,17 @@ def show_layers(console: Console, graph: ModelGraph, kept: Mapping[str, int]) ->
             f"{layer.kernel[0]}x{layer.kernel[1]}",
             f"{layer.out_size[0]}x{layer.out_size[1]}",
             humanise(layer.macs(widths)),
+            *([_bits(bits[layer.name]) if layer.name in bits else "float"] if bits else []),
         )
         for layer in graph.layers
     ]
-    table = TextTable(("Layer", "Kind", "Channels", "Kernel", "Map", "MACs"), tuple(rows))
+    header = ("Layer", "Kind", "Channels", "Kernel", "Map", "MACs", *(["Bits"] if bits else []))
+    table = TextTable(header, tuple(rows))
     console.print(rendered(table, left=(0, 1)))
+
+
+def _bits(widths: BitWidths) -> str:
+    return f"w{widths.weight}a{widths.activation}"
 
 
 def rendered(table: TextTable, left: tuple[int, ...] = (0,)) -> Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 
 from automl.report.metrics import Metrics
-from automl.report.rows import TextTable, budget_table, result_table, search_line
+from automl.report.rows import TextTable, bits_line, budget_table, layers_table, result_table, search_line
 from automl.store.config import RunConfig
 from automl.store.files import write_text
 from automl.store.manifest import Manifest
@@ -62,6 +62,7 @@ def render_report(report: Report) -> str:
         _paragraph(f"{report.config.model} on {report.config.data}, budget {', '.join(report.config.budget)}"),
         _section("Result", _table(result_table(metrics)), _paragraph(search_line(metrics))),
         _section("Budgets", _table(budget_table(metrics.budgets))),
+        *([_section("Bits", _paragraph(bits_line(metrics)), _table(layers_table(metrics)))] if metrics.layers else []),
         _section("How to read this", _list(_notes(metrics)), _facts(_split_sizes(metrics))),
         _section("Plots", *(_figure(name, svg) for name, svg in report.plots.items())),
         _section("Environment", _facts(_environment(report))),
@@ -82,6 +83,12 @@ def _notes(metrics: Metrics) -> list[str]:
         "The interval is Wilson's, at 95%. Where two of them overlap, the order may be chance.",
         "MACs are the multiply-adds of convolution and linear layers per image; flops budgets count them once.",
     ]
+    if metrics.layers:
+        notes.append(
+            "Quantization loss is the accuracy of the same network in float less that of the quantized one. Policy, "
+            "file and kernel may have different bits: weights of 4 bits and less are stored in 4 and computed in 8; "
+            "what no kernel computes in so few bits is called simulated."
+        )
     if metrics.accuracy_is == "agreement":
         notes.insert(0, "The data has no labels: agreement is the share of answers equal to the dense network's.")
     return notes

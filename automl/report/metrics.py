@@ -32,6 +32,31 @@ class ModelRow:
     """Milliseconds per image; None where it was not measured."""
     simulated: bool | None = None
     """For quantized networks: whether no kernel of the target ran the bit-widths. None for float networks."""
+    quantization_loss: float | None = None
+    """For quantized networks: accuracy of the same network in float, less its own. None for float networks."""
+    mean_weight_bits: float | None = None
+    """For quantized networks: mean bits of a weight. None for float networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBits:
+    """The bit-widths of one layer: what the policy says, what the file holds, and what ran."""
+
+    layer: str
+    """Its path in the network."""
+    weight: int
+    """Bits of its weights, as the policy says."""
+    activation: int
+    """Bits of what it reads, as the policy says."""
+    stored: int
+    """Bits that the file takes for each weight."""
+    executed: int
+    """Bits of the kernel that ONNX Runtime runs for it; 32 is float."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the kernel computes with more bits than the policy says."""
+        return self.executed > min(self.weight, self.activation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +103,11 @@ class Metrics:
     """The best policy before fine-tuning."""
     finetuned: ModelRow | None
     """The best policy after fine-tuning; None where it was skipped or has not run yet."""
+    quantized: ModelRow | None
+    """The fine-tuned one at the policy's bit-widths, as exported; None for a float policy."""
     budgets: tuple[BudgetLine, ...]
+    layers: tuple[LayerBits, ...]
+    """Of the exported file; empty for a float policy."""
     search: SearchSummary
     accuracy_is: AccuracyIs
     """`agreement` with the dense network where the data has no labels."""
@@ -91,6 +120,7 @@ class Metrics:
         return {
             **rows,
             "budgets": [asdict(line) for line in self.budgets],
+            "layers": [{**asdict(each), "simulated": each.simulated} for each in self.layers],
             "search": asdict(self.search),
             "accuracy_is": self.accuracy_is,
             "splits": dict(self.splits),
@@ -104,7 +134,9 @@ class Metrics:
             uniform=_row(value["uniform"]),
             best=_row(value["best"]),
             finetuned=None if value["finetuned"] is None else _row(value["finetuned"]),
+            quantized=None if value.get("quantized") is None else _row(value["quantized"]),
             budgets=tuple(BudgetLine(**line) for line in value["budgets"]),
+            layers=tuple(_layer_bits(each) for each in value.get("layers", [])),
             search=SearchSummary(**value["search"]),
             accuracy_is=value["accuracy_is"],
             splits=dict(value["splits"]),
@@ -117,7 +149,13 @@ class Metrics:
             "uniform": self.uniform,
             "best": self.best,
             "finetuned": self.finetuned,
+            "quantized": self.quantized,
         }
+
+    @property
+    def final(self) -> ModelRow:
+        """The network that was exported."""
+        return self.quantized or self.finetuned or self.best
 
 
 def write_metrics(path: Path, metrics: Metrics) -> None:
@@ -139,9 +177,14 @@ def read_metrics(path: Path) -> Metrics:
 
 def _row_json(row: ModelRow) -> dict[str, Any]:
     value = asdict(row) | {"accuracy_ci95": list(row.accuracy_ci95)}
-    if row.simulated is None:
-        del value["simulated"]
+    for name in ("simulated", "quantization_loss", "mean_weight_bits"):  # of quantized networks alone
+        if value[name] is None:
+            del value[name]
     return value
+
+
+def _layer_bits(value: Mapping[str, Any]) -> LayerBits:
+    return LayerBits(**{name: each for name, each in value.items() if name != "simulated"})
 
 
 def _row(value: Mapping[str, Any]) -> ModelRow:

@@ -1,12 +1,20 @@
 """The final table and the budget lines as text, for terminal and page alike."""
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from automl.report.metrics import BudgetLine, Metrics, ModelRow
 from automl.report.quantity import humanise, percent, share
 
 FOOTNOTE = "Uniform and Best are measured before fine-tuning."
-_TITLES = {"baseline": "Baseline", "uniform": "Uniform", "best": "Best", "finetuned": "Fine-tuned"}
+_TITLES = {
+    "baseline": "Baseline",
+    "uniform": "Uniform",
+    "best": "Best",
+    "finetuned": "Fine-tuned",
+    "quantized": "Quantized",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +28,31 @@ class TextTable:
 
 
 def result_table(metrics: Metrics) -> TextTable:
-    """Baseline | Uniform | Best | Fine-tuned, one row per quantity; a network that is not there has no column."""
+    """Baseline | Uniform | Best | Fine-tuned | Quantized, a row per quantity; what is not there has no column.
+
+    With five columns the compressed networks have shares alone, or the table would not fit a terminal.
+    """
     shown = {_TITLES[name]: row for name, row in metrics.rows().items() if row is not None}
-    dense, models = metrics.baseline, list(shown.values())
+    dense, models, short = metrics.baseline, list(shown.values()), metrics.quantized is not None
+
+    def costs(name: str, of: Callable[[ModelRow], int], unit: str = "") -> tuple[str, ...]:
+        whole = of(dense)
+        cells = (
+            percent(of(row) / whole) if short and row is not dense else share(of(row), whole, unit) for row in models
+        )
+        return (name, *cells)
+
     rows = [
         (metrics.accuracy_is.capitalize(), *(percent(row.accuracy) for row in models)),
-        ("95% CI", *(_interval(row) for row in models)),
-        ("MACs", *(share(row.macs, dense.macs) for row in models)),
-        ("Parameters", *(share(row.params, dense.params) for row in models)),
-        ("Size", *(share(row.size_bytes, dense.size_bytes, "B") for row in models)),
+        ("95% CI", *(_interval(row, "-" if short else " to ") for row in models)),
+        costs("MACs", lambda row: row.macs),
+        costs("Parameters", lambda row: row.params),
+        costs("Size", lambda row: row.size_bytes, "B"),
     ]
+    if short:
+        rows.insert(2, ("Quantization loss", *(_points(row.quantization_loss) for row in models)))
+        rows.append(costs("BOPs", lambda row: row.bops))
+        rows.append(("Bits per weight", *(_bits(row) for row in models)))
     if any(row.latency_ms is not None for row in models):
         rows.append(("Latency", *(_milliseconds(row.latency_ms) for row in models)))
     return TextTable(("", *shown), tuple(rows))
@@ -59,13 +82,53 @@ def search_line(metrics: Metrics) -> str:
     )
 
 
+def bits_line(metrics: Metrics) -> str:
+    """One sentence on the bit-widths of the exported file; empty for a float policy."""
+    layers = metrics.layers
+    if not layers:
+        return ""
+    counts = Counter(f"w{each.weight}a{each.activation}" for each in layers)
+    integer = sum(each.executed <= 8 for each in layers)
+    simulated = sum(each.simulated for each in layers)
+    said = f"; {_counted(simulated, 'layer')} simulated: no kernel computes in so few bits" if simulated else ""
+    return (
+        f"Bits: {', '.join(f'{name} in {count}' for name, count in sorted(counts.items()))} of "
+        f"{_counted(len(layers), 'layer')}. ONNX Runtime runs {integer} of them in 8-bit integer kernels{said}."
+    )
+
+
+def layers_table(metrics: Metrics) -> TextTable:
+    """One row per layer of the exported file: bits of the policy, of the file, and of the kernel that ran."""
+    rows = [
+        (
+            each.layer,
+            str(each.weight),
+            str(each.activation),
+            str(each.stored),
+            "float" if each.executed > 8 else str(each.executed),
+            "simulated" if each.simulated else "",
+        )
+        for each in metrics.layers
+    ]
+    return TextTable(("Layer", "Weight bits", "Input bits", "Stored", "Executed", ""), tuple(rows))
+
+
+def _points(loss: float | None) -> str:
+    """Percentage points."""
+    return "-" if loss is None else f"{100 * loss:+.1f} pt"
+
+
+def _bits(row: ModelRow) -> str:
+    return "32" if row.mean_weight_bits is None else f"{row.mean_weight_bits:.1f}"
+
+
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _interval(row: ModelRow) -> str:
+def _interval(row: ModelRow, between: str) -> str:
     low, high = row.accuracy_ci95
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+    return f"{100 * low:.1f}{between}{100 * high:.1f}"
 
 
 def _milliseconds(value: float | None) -> str:

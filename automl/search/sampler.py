@@ -1,11 +1,14 @@
-"""Engines that search keep ratios with an Optuna sampler."""
+"""Engines that search keep ratios, and places between the fewest and the most bits, with an Optuna sampler."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
 
+from automl.core.knob import KnobKind, values_of
 from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
 
@@ -21,7 +24,7 @@ UNIFORM_RATIO = 0.5
 
 @dataclass(frozen=True, slots=True)
 class SamplerEngine:
-    """One keep ratio per channel group; the projection makes a policy of them."""
+    """One ratio per knob; the projection makes a policy of them."""
 
     name: str
     """Its name on the command line."""
@@ -39,19 +42,42 @@ class SamplerEngine:
         return None
 
     def uniform(self, problem: Problem) -> Mapping[str, float]:
-        """Equal keep ratios."""
-        return dict.fromkeys(parameter_names(problem), UNIFORM_RATIO)
+        """Equal keep ratios, and equal bits."""
+        return dict(zip(parameter_names(problem), uniform_ratios(problem), strict=True))
 
     def propose(self, problem: Problem, trial: optuna.Trial) -> CompressionPolicy:
-        """The feasible policy nearest to the keep ratios that `trial` suggests."""
-        return problem.feasible([trial.suggest_float(name, LEAST_RATIO, 1.0) for name in parameter_names(problem)])
+        """The feasible policy nearest to the ratios that `trial` suggests."""
+        least = [LEAST_RATIO if knob.kind == "channels" else 0.0 for knob in problem.knobs]
+        named = zip(parameter_names(problem), least, strict=True)
+        return problem.feasible([trial.suggest_float(name, low, 1.0) for name, low in named])
 
 
 def parameter_names(problem: Problem) -> list[str]:
-    """Names of the keep ratios, in the order of the problem's knobs."""
+    """Names of the ratios, in the order of the problem's knobs."""
     return [f"keep:{knob.name}" for knob in problem.knobs]
 
 
+def uniform_ratios(problem: Problem) -> list[float]:
+    """Equal keep ratios, and equal bits of weights and of inputs: those of which the table expects the least loss."""
+    places = [_places(problem, "weight_bits"), _places(problem, "input_bits")]
+    candidates = [
+        [{"channels": UNIFORM_RATIO, "weight_bits": weight, "input_bits": inputs}[knob.kind] for knob in problem.knobs]
+        for weight, inputs in itertools.product(*places)
+    ]
+    return min(candidates, key=lambda ratios: _expected(problem, problem.feasible(ratios)))
+
+
 def uniform_policy(problem: Problem) -> CompressionPolicy:
-    """The policy that narrows every group by one factor: the baseline of every search."""
-    return problem.feasible([UNIFORM_RATIO] * len(problem.knobs))
+    """The policy that narrows every group by one factor, at one bit-width: the baseline of every search."""
+    return problem.feasible(uniform_ratios(problem))
+
+
+def _places(problem: Problem, kind: KnobKind) -> list[float]:
+    """Evenly from the most bits to the fewest, as many as the knobs of this kind have choices."""
+    levels = max((len(knob.choices) for knob in problem.knobs if knob.kind == kind), default=1)
+    return [float(place) for place in np.linspace(1.0, 0.0, levels)]
+
+
+def _expected(problem: Problem, policy: CompressionPolicy) -> float:
+    """Loss in nats, by the sensitivity table."""
+    return problem.sensitivity.loss(values_of(problem.knobs, policy))

@@ -44,6 +44,10 @@ class RunConfig:
     """Epochs of the baseline; None chooses them by the data."""
     finetune_epochs: int | None = None
     """Epochs of the fine-tuning; None chooses them by the data, 0 skips it."""
+    bits: str | None = None
+    """Bit-widths that layers may have, such as `4,8` or `w2-8a8`; None leaves the network in float."""
+    first_last_bits: int = 8
+    """Bits of weights and inputs of the first and the last layer."""
     importance: str = "obs"
     """How channels are ranked: `obs`, `l1`, `l2`, `taylor`, `bn` or `random`."""
     limit: int | None = None

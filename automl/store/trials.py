@@ -61,27 +61,32 @@ def evaluated(study: optuna.Study) -> int:
     return sum(trial.user_attrs.get("source") == "new" for trial in trials)
 
 
-def write_trials_csv(path: Path, study: optuna.Study, groups: Sequence[str]) -> None:
+def write_trials_csv(path: Path, study: optuna.Study, groups: Sequence[str], layers: Sequence[str] = ()) -> None:
     """Writes every finished trial as a row.
 
     Args:
         path: The table; replaced as a whole.
         study: Where the trials are.
         groups: Channel groups, one column each: channels kept.
+        layers: Layers with bit-widths, one column each: bits of weights and of inputs, such as `w4a8`.
 
     Raises:
         RunError: If the disk refuses.
     """
     finished = (TrialState.COMPLETE, TrialState.FAIL)
-    rows = [_row(trial, groups) for trial in study.get_trials(deepcopy=False, states=finished)]
+    rows = [_row(trial, groups, layers) for trial in study.get_trials(deepcopy=False, states=finished)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*_COLUMNS, *_COST_COLUMNS, *(_column(name) for name in groups)], restval="")
+    writer = csv.DictWriter(text, _header(groups, layers), restval="")
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
 
 
-def _row(trial: FrozenTrial, groups: Sequence[str]) -> dict[str, Any]:
+def _header(groups: Sequence[str], layers: Sequence[str]) -> list[str]:
+    return [*_COLUMNS, *_COST_COLUMNS, *map(_column, groups), *map(_bits_column, layers)]
+
+
+def _row(trial: FrozenTrial, groups: Sequence[str], layers: Sequence[str]) -> dict[str, Any]:
     row = {"number": trial.number, "state": trial.state.name.lower()}
     if trial.state is not TrialState.COMPLETE:
         return row | {"failure": trial.user_attrs.get(FAILURE, "the process was killed")}
@@ -101,11 +106,18 @@ def _row(trial: FrozenTrial, groups: Sequence[str]) -> dict[str, Any]:
         "seconds": round(evaluation.seconds, 3),
         "source": trial.user_attrs.get("source", ""),
     }
-    return row | {_column(name): evaluation.policy.channels.get(name, "") for name in groups}
+    policy = evaluation.policy
+    row |= {_column(name): policy.channels.get(name, "") for name in groups}
+    bits = {name: policy.bits[name] for name in layers if name in policy.bits}
+    return row | {_bits_column(name): f"w{each.weight}a{each.activation}" for name, each in bits.items()}
 
 
 def _column(group: str) -> str:
     return f"channels:{group}"
+
+
+def _bits_column(layer: str) -> str:
+    return f"bits:{layer}"
 
 
 def _plain(evaluation: Evaluation) -> dict[str, Any]:

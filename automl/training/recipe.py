@@ -1,10 +1,15 @@
 """How a network is trained."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Schedule = Literal["one-cycle", "cosine"]
+
+_QUANTIZATION_SHARE = 0.25
+"""Epochs of the training at bit-widths, over those of the fine-tuning."""
+_QUANTIZATION_RATE = 0.3
+"""Its learning rate, over that of the fine-tuning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,21 @@ def finetune_recipe(images: int, *, epochs: int | None = None, labelled: bool = 
         label_smoothing=0.0,
         distillation=0.9,
         temperature=4.0,
+    )
+
+
+def quantization_recipe(finetuning: Recipe) -> Recipe:
+    """The recipe for a fine-tuned network whose weights and activations are rounded while it learns on.
+
+    Args:
+        finetuning: What it was fine-tuned with; 0 epochs of that are 0 of this.
+    """
+    return replace(
+        finetuning,
+        epochs=math.ceil(finetuning.epochs * _QUANTIZATION_SHARE),
+        # It starts near where it will end: high rates would only undo the rounding that GPTQ has chosen.
+        learning_rate=finetuning.learning_rate * _QUANTIZATION_RATE,
+        schedule="cosine",
     )
 
 

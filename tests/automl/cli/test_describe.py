@@ -8,6 +8,7 @@ from tests.automl.cli.conftest import Cli
 AMC = [3, 24, 48, 96, 80, 192, 200, 328, 352, 368, 360, 328, 400, 736, 752]
 GLUONCV = Path(__file__).parents[4] / "shared" / "data" / "r50d_3.6x.json"
 KEYS = ["model", "input", "macs", "params", "size_bytes", "bops", "groups", "layers"]
+BITS = ["weight_bits", "input_bits"]
 KEYS += ["prunable_macs_fraction", "least_macs_fraction", "unfollowed"]
 
 
@@ -19,7 +20,7 @@ def test_the_json_of_a_dense_network_has_the_documented_keys(automl: Cli) -> Non
         "name", "channels", "kept", "prunable", "droppable", "drops", "reason", "producers", "consumers",
     ]  # fmt: skip
     first = value["layers"][0]
-    assert list(first) == ["name", "kind", "inputs", "outputs", "kernel", "stride", "out_size", "macs"]
+    assert list(first) == ["name", "kind", "inputs", "outputs", "kernel", "stride", "out_size", "macs", *BITS]
     # A 3x3 convolution from 3 to 16 channels on a 32x32 map.
     assert first["macs"] == 9 * 3 * 16 * 32 * 32
 

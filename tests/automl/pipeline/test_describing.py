@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from automl.compress.surgery import slim
+from automl.core.bits import BitWidths
 from automl.core.errors import AutoMLError, PolicyError, TraceError, WeightsError
 from automl.core.policy import CompressionPolicy
 from automl.costs.model import AnalyticCostModel
@@ -163,3 +164,20 @@ def test_a_dropped_block_costs_nothing_and_says_what_it_takes_along(tmp_path: Pa
     # Two 3x3 convolutions of 32 channels on a 16x16 map, and the batch norm between them.
     assert value["dense"]["macs"] - value["macs"] == 2 * 9 * 32 * 32 * 256
     assert value["dense"]["params"] - value["params"] == 2 * 9 * 32 * 32 + 2 * 32
+
+
+def test_a_policy_with_bits_is_priced_by_them(tmp_path: Path) -> None:
+    eight, four = BitWidths(8, 8), BitWidths(4, 8)
+    policy = CompressionPolicy({"0": 4}, {"0": eight, "1": four, "4": eight})
+    write_policy(tmp_path / "p.json", PolicyFile(policy))
+    found = describe(TWO_CONVS, input_size=5, policy_file=tmp_path / "p.json")
+    value = found.to_json()
+    assert value["bops"] == 64 * 25 * 9 * 3 * 4 + 32 * 25 * 4 * 6 + 64 * 6 * 4
+    assert [(layer["weight_bits"], layer["input_bits"]) for layer in value["layers"]] == [(8, 8), (4, 8), (8, 8)]
+    assert value["dense"]["bops"] == 1024 * value["dense"]["macs"]
+
+
+def test_bits_for_a_layer_that_the_model_does_not_have_are_refused(tmp_path: Path) -> None:
+    write_policy(tmp_path / "p.json", PolicyFile(CompressionPolicy({}, {"9": BitWidths(8, 8)})))
+    with pytest.raises(PolicyError, match="'9' is not"):
+        describe(TWO_CONVS, input_size=5, policy_file=tmp_path / "p.json")

@@ -1,8 +1,9 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from automl.report.metrics import BudgetLine, Metrics, ModelRow, SearchSummary
+from automl.report.metrics import BudgetLine, LayerBits, Metrics, ModelRow, SearchSummary
 from automl.store.config import RunConfig
 from automl.store.manifest import Fingerprint, Machine, Manifest
 
@@ -17,14 +18,32 @@ def metrics() -> Metrics:
         uniform=quarter,
         best=quarter,
         finetuned=tuned,
+        quantized=None,
         budgets=(
             BudgetLine("flops", 75_200_000.0, 75_100_000.0, 75_100_000.0, met=True),
             BudgetLine("size", 2_000_000.0, 7_100_000.0, None, met=False),
         ),
+        layers=(),
         search=SearchSummary("tpe", trials=40, evaluations=38, seconds=61.2),
         accuracy_is="accuracy",
         splits={"train": 1000, "search": 200, "test": 360},
     )
+
+
+@pytest.fixture
+def rounded(metrics: Metrics) -> Metrics:
+    """With bit-widths: two layers of three run in integer kernels, one of them in more bits than it has."""
+    quantized = replace(
+        metrics.finetuned or metrics.best,
+        accuracy=0.964,
+        bops=40 * 75_200_000,
+        size_bytes=700_000,
+        simulated=True,
+        quantization_loss=0.005,
+        mean_weight_bits=5.2,
+    )
+    layers = (LayerBits("stem", 8, 8, 8, 8), LayerBits("block", 4, 8, 4, 8), LayerBits("odd", 8, 8, 8, 32))
+    return replace(metrics, quantized=quantized, layers=layers)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from automl.core.bits import BitWidths
 from automl.core.cost import Cost
 from automl.report.console import (
     Coverage,
@@ -81,3 +82,19 @@ def test_cost_shows_the_policy_beside_the_dense_network(console: Console) -> Non
 def test_cost_of_the_dense_network_alone_has_one_column(console: Console) -> None:
     show_cost(console, Cost(2_000_000, 20_000, 80_000, 1))
     assert "Policy" not in text(console)
+
+
+def test_layers_show_the_bits_that_a_policy_gives(console: Console) -> None:
+    show_layers(console, separable_graph(), {}, {"block0": BitWidths(4, 8)})
+    lines = [line.split() for line in text(console).splitlines()]
+    assert ["block0", "conv", "4", ">", "32", "1x1", "1x1", "128", "w4a8"] in lines
+    assert ["block1", "conv", "4", ">", "32", "1x1", "1x1", "128", "float"] in lines
+
+
+def test_a_quantized_result_fits_80_columns_with_each_row_on_one_line(rounded: Metrics) -> None:
+    narrow = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    show_result(narrow, rounded)
+    lines = text(narrow).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.split() == ["Quantization", "loss", "-", "-", "-", "-", "+0.5", "pt"] for line in lines)
+    assert any(line.split() == ["95%", "CI", "96.1-98.8", *["86.1-92.8"] * 2, *["95.1-98.1"] * 2] for line in lines)

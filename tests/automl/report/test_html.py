@@ -88,3 +88,9 @@ def test_texts_of_the_user_are_escaped(report: Report, config: RunConfig, manife
 def test_the_page_is_written_as_a_file(tmp_path: Path, report: Report) -> None:
     write_report(tmp_path / "report.html", report)
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_report(report)
+
+
+def test_the_page_of_a_quantized_network_has_its_layers(report: Report, rounded: Metrics) -> None:
+    text = Page(render_report(replace(report, metrics=rounded))).text
+    assert {"Bits", "Quantized", "+0.5 pt", "stem", "odd", "simulated", "float"} <= set(text)
+    assert "Bits" not in Page(render_report(report)).text

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from automl.core.errors import RunError
-from automl.report.metrics import Metrics, read_metrics, write_metrics
+from automl.report.metrics import LayerBits, Metrics, read_metrics, write_metrics
 
 
 def test_metrics_survive_the_way_through_their_file(tmp_path: Path, metrics: Metrics) -> None:
@@ -18,7 +18,7 @@ def test_the_file_has_the_documented_layout(tmp_path: Path, metrics: Metrics) ->
     write_metrics(tmp_path / "metrics.json", metrics)
     value = json.loads((tmp_path / "metrics.json").read_text())
     assert set(value) == {
-        "baseline", "uniform", "best", "finetuned", "budgets", "search", "accuracy_is", "splits",
+        "baseline", "uniform", "best", "finetuned", "quantized", "budgets", "layers", "search", "accuracy_is", "splits",
     }  # fmt: skip
     for name in ("baseline", "uniform", "best", "finetuned"):
         assert set(value[name]) == {
@@ -51,3 +51,31 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(RunError, match="must be readable"):
         read_metrics(path)
+
+
+def test_layers_survive_with_what_their_bits_are(tmp_path: Path, rounded: Metrics) -> None:
+    write_metrics(tmp_path / "metrics.json", rounded)
+    assert read_metrics(tmp_path / "metrics.json") == rounded
+    value = json.loads((tmp_path / "metrics.json").read_text())
+    assert value["layers"][1] == {
+        "layer": "block", "weight": 4, "activation": 8, "stored": 4, "executed": 8, "simulated": True,
+    }  # fmt: skip
+    assert value["quantized"]["quantization_loss"] == 0.005
+    assert value["quantized"]["mean_weight_bits"] == 5.2
+    assert rounded.final == rounded.quantized
+
+
+def test_a_file_of_before_bit_widths_is_read(metrics: Metrics) -> None:
+    value = metrics.to_json()
+    del value["quantized"], value["layers"]
+    assert Metrics.from_json(value) == metrics
+
+
+@pytest.mark.parametrize(
+    ("weight", "activation", "executed", "simulated"),
+    [(8, 8, 8, False), (8, 8, 32, True), (4, 8, 8, True), (8, 4, 8, True), (6, 6, 8, True)],
+)
+def test_a_layer_is_simulated_where_its_kernel_has_more_bits(
+    weight: int, activation: int, executed: int, simulated: bool
+) -> None:
+    assert LayerBits("layer", weight, activation, 8, executed).simulated == simulated

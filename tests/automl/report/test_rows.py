@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from automl.report.metrics import Metrics
-from automl.report.rows import budget_table, result_table, search_line
+from automl.report.rows import bits_line, budget_table, layers_table, result_table, search_line
 
 
 def test_the_final_table_has_a_column_per_network(metrics: Metrics) -> None:
@@ -40,3 +40,29 @@ def test_a_budget_line_says_asked_predicted_measured_and_met(metrics: Metrics) -
 
 def test_the_search_is_told_in_one_line(metrics: Metrics) -> None:
     assert search_line(metrics) == "tpe: 40 trials, 38 evaluations, 61 s; accuracy on 360 test images."
+
+
+def test_a_quantized_network_has_its_column_and_its_rows(rounded: Metrics) -> None:
+    table = result_table(rounded)
+    assert table.header[-1] == "Quantized"
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["Quantization loss"] == ("-", "-", "-", "-", "+0.5 pt")
+    assert rows["Bits per weight"] == ("32", "32", "32", "32", "5.2")
+    assert rows["BOPs"] == ("308.02G", "25.0%", "25.0%", "25.0%", "1.0%")
+    assert rows["95% CI"][0] == "96.1-98.8"
+
+
+def test_the_bits_are_told_in_one_line(rounded: Metrics, metrics: Metrics) -> None:
+    assert bits_line(rounded) == (
+        "Bits: w4a8 in 1, w8a8 in 2 of 3 layers. ONNX Runtime runs 2 of them in 8-bit integer kernels; "
+        "2 layers simulated: no kernel computes in so few bits."
+    )
+    assert bits_line(metrics) == ""
+
+
+def test_every_layer_says_policy_stored_and_executed_bits(rounded: Metrics) -> None:
+    assert layers_table(rounded).rows == (
+        ("stem", "8", "8", "8", "8", ""),
+        ("block", "4", "8", "4", "8", "simulated"),
+        ("odd", "8", "8", "8", "float", "simulated"),
+    )

@@ -112,3 +112,12 @@ def test_the_table_has_a_row_for_each_finished_trial(path: Path) -> None:
     assert rows[1]["failure"] == "RuntimeError: no, not, this"
     assert rows[2]["failure"] == "the process was killed"
     assert rows[1]["accuracy"] == ""
+
+
+def test_the_table_of_trials_has_the_bits_of_each_layer(path: Path, tmp_path: Path) -> None:
+    with open_study(path) as study:
+        tell(study)
+        write_trials_csv(tmp_path / "trials.csv", study, ["a.conv"], ["a.conv", "gone"])
+    (row,) = csv.DictReader((tmp_path / "trials.csv").read_text().splitlines())
+    assert row["bits:a.conv"] == "w8a32"
+    assert row["bits:gone"] == ""

@@ -1,6 +1,6 @@
 import pytest
 
-from automl.training.recipe import baseline_recipe, finetune_recipe
+from automl.training.recipe import baseline_recipe, finetune_recipe, quantization_recipe
 
 
 def test_small_sets_get_more_epochs_and_smaller_batches_than_large_ones() -> None:
@@ -34,3 +34,13 @@ def test_only_the_fine_tuning_learns_from_a_teacher() -> None:
 
 def test_without_labels_the_learning_rate_is_lower() -> None:
     assert finetune_recipe(1_000, labelled=False).learning_rate < finetune_recipe(1_000).learning_rate
+
+
+def test_the_training_at_bit_widths_is_shorter_and_gentler_and_skipped_with_the_fine_tuning() -> None:
+    whole = finetune_recipe(1_000)
+    rounded = quantization_recipe(whole)
+    assert 0 < rounded.epochs < whole.epochs
+    assert rounded.learning_rate < whole.learning_rate
+    assert rounded.distillation == whole.distillation
+    assert quantization_recipe(finetune_recipe(1_000, epochs=1)).epochs == 1
+    assert quantization_recipe(finetune_recipe(1_000, epochs=0)).epochs == 0

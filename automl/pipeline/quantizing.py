@@ -1,0 +1,67 @@
+"""The fine-tuned network at the policy's bit-widths: rounded, then trained with the rounding in place."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from torch import nn
+
+from automl.compress.biases import round_biases
+from automl.compress.quantized import QuantizedNetwork
+from automl.core.policy import CompressionPolicy
+from automl.evaluate.dense import DenseNetwork
+from automl.pipeline.conversation import Conversation
+from automl.pipeline.subject import Subject
+from automl.store.run import Run
+from automl.training.loop import train
+from automl.training.recipe import finetune_recipe, quantization_recipe
+
+
+def quantized(
+    run: Run,
+    subject: Subject,
+    dense: DenseNetwork,
+    policy: CompressionPolicy,
+    network: nn.Module,
+    conversation: Conversation,
+) -> QuantizedNetwork:
+    """Rounds the fine-tuned network and trains it on, with the dense one as its teacher; it ends on its grids.
+
+    Args:
+        run: Keeps the checkpoint.
+        subject: Its data and configuration; with 0 epochs of fine-tuning nothing is trained.
+        dense: The teacher.
+        policy: Has bit-widths.
+        network: The policy's float network; it is not changed.
+        conversation: Shows the epochs.
+
+    Raises:
+        InterruptedRunError: If the user stopped; the training goes on from its last epoch.
+    """
+    student = dense.quantized(network, policy)
+    splits = subject.splits
+    recipe = quantization_recipe(
+        finetune_recipe(len(splits.train), epochs=subject.config.finetune_epochs, labelled=splits.labelled)
+    )
+    if recipe.epochs == 0:
+        return student
+    facts = [policy.digest(), subject.fingerprint.weights, subject.fingerprint.data, asdict(recipe)]
+    key = hashlib.sha256(json.dumps(["quantized", *facts]).encode()).hexdigest()
+    student.rounds_weights = True
+    train(
+        student,
+        train_set=splits.train,
+        selection_set=splits.selection,
+        calibration_set=splits.calibration,
+        recipe=recipe,
+        seed=subject.config.seed,
+        device=subject.device,
+        teacher=dense.model,
+        checkpoint=run.state / f"quantize-{key[:16]}.checkpoint",
+        on_epoch=conversation.epochs("Quantize", recipe.epochs),
+        stop=conversation.stop,
+        fingerprint=key,
+    )
+    student.bake()
+    round_biases(student, dense.places.reads)
+    return student
