@@ -109,9 +109,9 @@ class _Spread:
     variance: Tensor
 
     @classmethod
-    def of(cls, values: Tensor) -> "_Spread":
-        """Channels are the second dimension of maps, and else the last."""
-        dims = (0, 2, 3) if values.ndim == 4 else tuple(range(values.ndim - 1))
+    def of(cls, values: Tensor, layer: nn.Module) -> "_Spread":
+        """Of what `layer` reads or returns: channels are the second dimension for convolutions, else the last."""
+        dims = (0, 2, 3) if isinstance(layer, nn.Conv2d) else tuple(range(values.ndim - 1))
         variance, mean = torch.var_mean(values, dim=dims, correction=0)
         return cls(mean, variance)
 
@@ -164,7 +164,8 @@ class _Seeing(OperatorMode):
 
     def __init__(self, network: nn.Module, places: Places) -> None:
         super().__init__(network)
-        self._keys = set(places.keys)
+        self._keys, self._reads = set(places.keys), places.reads
+        self._modules = dict(network.named_modules())
         self.ranges: dict[str, ActivationRange] = {}
         self.spreads: dict[str, _Spread] = {}
 
@@ -175,8 +176,8 @@ class _Seeing(OperatorMode):
     def operator(self, key: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         output = function(*args, **kwargs)
         layer = layer_of(key)
-        if layer is not None:
-            self.spreads[layer] = _Spread.of(output)
+        if layer is not None and layer in self._reads:
+            self.spreads[layer] = _Spread.of(output, self._modules[layer])
         if key in self._keys:
             self.see(key, output)
         return output
@@ -187,8 +188,7 @@ class _Trying(_Seeing):
 
     def __init__(self, network: nn.Module, places: Places, weight_bits: Sequence[int], rounding: Rounding) -> None:
         super().__init__(network, places)
-        self._modules = dict(network.named_modules())
-        self._reads, self._bits, self._rounding = places.reads, weight_bits, rounding
+        self._bits, self._rounding = weight_bits, rounding
         self.weights: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
 
     def operator(self, key: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -241,7 +241,7 @@ def _corrected(layer: nn.Conv2d | nn.Linear, grid: Grid, output: Tensor, wanted:
     Returns:
         The new grid of the weights, and what the layer returns now.
     """
-    now = _Spread.of(output)
+    now = _Spread.of(output, layer)
     gain = torch.ones_like(now.mean)
     if grid.scale.ndim:
         gain = (wanted.variance / now.variance.clamp_min(_LEAST_VARIANCE)).sqrt().clamp(1 / _MOST_GAIN, _MOST_GAIN)
@@ -282,7 +282,7 @@ def _round(layer: nn.Conv2d | nn.Linear, bits: int, inputs: Tensor, rounding: Ro
 
 def _importance(layer: nn.Conv2d | nn.Linear, inputs: Tensor) -> Tensor:
     """Variance of what each weight multiplies, to go with the weight."""
-    variance = _Spread.of(inputs).variance
+    variance = _Spread.of(inputs, layer).variance
     if isinstance(layer, nn.Linear):
         return variance
     by_group = variance.reshape(layer.groups, 1, -1).expand(-1, len(layer.weight) // layer.groups, -1)

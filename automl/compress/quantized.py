@@ -84,12 +84,15 @@ class QuantizedNetwork(nn.Module):
         """Key -> grid."""
         return {name: each.grid for name, each in _items(self._activation_quantizers)}
 
+    def rounds(self, layer: str) -> bool:
+        """Whether the layer computes with other weights than its own."""
+        return self.rounds_weights and layer.replace(".", "/") in self._weight_quantizers
+
     def rounded_weight(self, layer: str, weight: Tensor) -> Tensor:
         """The weight that the layer computes with."""
-        name = layer.replace(".", "/")
-        if not self.rounds_weights or name not in self._weight_quantizers:
+        if not self.rounds(layer):
             return weight
-        rounded: Tensor = self._weight_quantizers[name](weight)
+        rounded: Tensor = self._weight_quantizers[layer.replace(".", "/")](weight)
         return rounded
 
     def bake(self) -> None:
@@ -112,7 +115,7 @@ class _Rounding(OperatorMode):
 
     def operator(self, key: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         layer = layer_of(key)
-        if layer is not None:
+        if layer is not None and self._quantized.rounds(layer):
             args = (args[0], self._quantized.rounded_weight(layer, args[1]), *args[2:])
         output = function(*args, **kwargs)
         return self._activations[key](output) if key in self._activations else output
