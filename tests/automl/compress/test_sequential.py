@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from automl.compress import sequential
 from automl.compress.batch_norm import recalibrate
 from automl.compress.importance import most_important, scores
-from automl.compress.patches import patches
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
 from automl.compress.statistics import input_statistics
@@ -92,28 +91,6 @@ def test_a_network_that_keeps_all_stays_what_it_was() -> None:
     SequentialRecovery(model, traced, images(64)).apply(smaller, {})
     with torch.no_grad():
         torch.testing.assert_close(smaller(images(4)), model(images(4)), atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("step", [(1, 1), (2, 3), (4, 4)])
-@pytest.mark.parametrize(
-    "layer",
-    [
-        nn.Conv2d(4, 6, 1),
-        nn.Conv2d(4, 6, 1, stride=2, groups=2),
-        nn.Conv2d(4, 8, 3, padding=1, groups=4),
-        nn.Conv2d(4, 6, 3, stride=2, padding=1),
-        nn.Conv2d(4, 6, (3, 5), stride=(2, 1), padding=(0, 3)),
-        nn.Conv2d(4, 6, 3, padding="same", dilation=2),
-    ],
-)
-def test_filters_times_patches_are_the_outputs_where_they_count(layer: nn.Conv2d, step: tuple[int, int]) -> None:
-    maps = torch.randn(2, 4, 13, 11, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        rows = patches(layer, maps, step)
-        outputs = rows @ layer.weight.reshape(layer.groups, -1, rows.shape[2]).mT  # [groups, places, outputs]
-        assert layer.bias is not None
-        given = outputs.permute(1, 0, 2).flatten(1) + layer.bias
-        torch.testing.assert_close(given, sequential._places(layer(maps), step), atol=1e-5, rtol=1e-5)
 
 
 def test_few_rows_draw_the_weights_towards_what_they_were() -> None:
