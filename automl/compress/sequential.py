@@ -53,8 +53,8 @@ class _Target:
     padded, would count too much otherwise. (1, 1) for a linear layer."""
 
     @classmethod
-    def of(cls, output: Tensor, step: tuple[int, int]) -> "_Target":
-        rows = _places(output, step).clone()
+    def of(cls, layer: nn.Module, output: Tensor, step: tuple[int, int]) -> "_Target":
+        rows = _places(layer, output, step).clone()
         variance, mean = torch.var_mean(rows, dim=0)
         return cls(rows, mean, variance, step)
 
@@ -154,9 +154,9 @@ def _solvable(module: nn.Conv2d | nn.Linear) -> bool:
     return module.padding_mode == "zeros" and (depthwise or fits)
 
 
-def _places(output: Tensor, step: tuple[int, int]) -> Tensor:
-    """What a layer returned at the places that count, of shape `(places, outputs)`."""
-    if output.ndim == 4:
+def _places(layer: nn.Module, output: Tensor, step: tuple[int, int]) -> Tensor:
+    """What a layer returned at the places that count, of shape `(places, outputs)`; linear layers make them last."""
+    if isinstance(layer, nn.Conv2d):
         (down, right), (first, second) = step, grid_start(step)
         output = output[:, :, first::down, second::right].permute(0, 2, 3, 1)
     return output.reshape(-1, output.shape[-1])
@@ -164,7 +164,7 @@ def _places(output: Tensor, step: tuple[int, int]) -> Tensor:
 
 def _recorder(calls: list[_Target], step: tuple[int, int]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        calls.append(_Target.of(output, step))
+        calls.append(_Target.of(module, output, step))
 
     return record
 
@@ -175,7 +175,7 @@ def _corrector(
     def move(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if not isinstance(norm, _BatchNorm) or norm.running_mean is None or norm.running_var is None:
             return  # it went with its channels
-        variance, mean = torch.var_mean(_places(output, wanted.step), dim=0)
+        variance, mean = torch.var_mean(_places(module, output, wanted.step), dim=0)
         norm.running_mean.copy_(dense.mean)
         norm.running_var.copy_(dense.variance)
         correct(norm, wanted.mean - mean, variance / wanted.variance.clamp_min(_LEAST_VARIANCE))

@@ -93,6 +93,35 @@ def test_a_network_that_keeps_all_stays_what_it_was() -> None:
         torch.testing.assert_close(smaller(images(4)), model(images(4)), atol=1e-4, rtol=1e-4)
 
 
+class ChannelsLast(nn.Module):
+    """Linear layers on maps whose channels come last, as in a ConvNeXt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 2, stride=2)
+        self.wide = nn.Linear(6, 12)
+        self.narrow = nn.Linear(12, 6)
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.stem(x).permute(0, 2, 3, 1)
+        logits: Tensor = self.fc((maps + self.narrow(self.wide(maps).relu())).mean((1, 2)))
+        return logits
+
+
+def test_linear_layers_on_maps_are_fitted_by_their_last_dimension() -> None:
+    torch.manual_seed(0)
+    model = ChannelsLast().eval()
+    traced = trace(model, (3, 8, 8))
+    kept = {"wide": np.arange(6)}
+    smaller = own(model, traced, kept)
+    batch = images(64)
+    with torch.no_grad():
+        before = float((smaller(batch) - model(batch)).square().mean())
+        SequentialRecovery(model, traced, batch).apply(smaller, kept)
+        assert float((smaller(batch) - model(batch)).square().mean()) < 0.1 * before
+
+
 def test_few_rows_draw_the_weights_towards_what_they_were() -> None:
     generator = torch.Generator().manual_seed(0)
     weight = torch.zeros(1, 1, 4)
