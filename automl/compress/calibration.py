@@ -73,7 +73,8 @@ def quantize(
     """
     layers = _own_parameters(network, [layer for layer in places.reads if layer in bits])
     seen = _Seeing(network, places)
-    seen.see(IMAGES, images)
+    if IMAGES in places.keys:
+        seen.see(IMAGES, images)
     with torch.no_grad(), seen.watching():
         network(images)
     by_key = places.layers_of()
@@ -148,7 +149,8 @@ def round_singly(
         DataError: If an activation is not finite.
     """
     trying = _Trying(network, places, tuple(weight_bits), rounding)
-    trying.see(IMAGES, images)
+    if IMAGES in places.keys:
+        trying.see(IMAGES, images)
     with torch.no_grad(), trying.watching():
         network(images)
     grids = {
