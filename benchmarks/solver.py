@@ -104,7 +104,7 @@ def quantizable(graph: ModelGraph) -> Quantizable:
     for layer in graph.layers:
         together.setdefault((layer.inputs, layer.kind == "depthwise"), []).append(layer.name)
     names = tuple(layer.name for layer in graph.layers)
-    return Quantizable(names, tuple(map(tuple, together.values())), (names[0], names[-1]), folded=())
+    return Quantizable(names, tuple(map(tuple, together.values())), (names[0], names[-1]), folded=(), activations=0)
 
 
 def solved(case: Case, traced: ModelGraph, seed: int) -> Solved:

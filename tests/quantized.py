@@ -13,7 +13,7 @@ from tests.tiny import tiny_graph
 def quantizable_graph() -> ModelGraph:
     """No two layers share their inputs; the first and the last are `a` and `fc`."""
     layers = ("a", "b", "fc")
-    return replace(tiny_graph(), quantizable=Quantizable(layers, tuple((name,) for name in layers), ("a", "fc"), ()))
+    return replace(tiny_graph(), quantizable=Quantizable(layers, tuple((name,) for name in layers), ("a", "fc"), (), 4))
 
 
 def joint_knobs(bits: str = "4,8") -> tuple[Knob, ...]:

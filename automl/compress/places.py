@@ -256,4 +256,5 @@ def _quantizable(graph: ModelGraph, places: Places, folded: Iterable[str]) -> Qu
         inputs=tuple(inputs),
         ends=tuple(dict.fromkeys([*first, *places.last])),
         folded=tuple(sorted(folded)),
+        activations=len(places.keys),
     )

@@ -111,6 +111,8 @@ class Quantizable:
     """Those that read the images or make the logits."""
     folded: tuple[str, ...]
     """Batch norms that go into the layers in front of them."""
+    activations: int
+    """Tensors that are quantized between the layers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,13 @@ STRUCTURE_BYTES_PER_LAYER = 400
 Together with the batch-norm tensors, which the export folds away, this bounds the size of the file from above;
 `tests/automl/export/test_recount.py` holds the smallest policies of several families against it.
 """
-STRUCTURE_BYTES_PER_QUANTIZED_LAYER = 900
-"""The same with the quantizers around the layer, and those of the additions and poolings that it stands beside."""
-BYTES_PER_QUANTIZED_OUTPUT = 12
-"""Beside its weights, each output channel of a quantized layer has a bias and the scales of both."""
+STRUCTURE_BYTES_PER_QUANTIZED_LAYER = 330
+"""The same in a file of integers, where weights and bias have scales."""
+STRUCTURE_BYTES_PER_QUANTIZER = 120
+"""What the file says of a tensor that is quantized between layers, and of the operator that makes it."""
+BYTES_PER_QUANTIZED_OUTPUT = {"conv": 8, "depthwise": 8, "linear": 9}
+"""Beside its weights, each output channel of a quantized layer has a bias and a scale, and one of a linear layer a zero
+point."""
 STORED_BYTES = np.array([stored_bits(bits) / 8 for bits in range(FLOAT_BITS + 1)])
 """Bytes of one weight, by its bits."""
 
@@ -108,14 +111,20 @@ class AnalyticCostModel:
         inside = {f"{layer.name}.weight" for layer in able} | {f"{layer.name}.bias" for layer in able}
         folded = tuple(f"{name}." for name in quantizable.folded)
         others = [t for t in graph.tensors if t.name not in inside and not t.name.startswith(folded)]
-        per_output = [Product(float(BYTES_PER_QUANTIZED_OUTPUT), layer.outputs, Extent(1)) for layer in able]
+        per_output = [Product(float(BYTES_PER_QUANTIZED_OUTPUT[x.kind]), x.outputs, Extent(1)) for x in able]
         structure = STRUCTURE_BYTES_PER_QUANTIZED_LAYER * len(able) + STRUCTURE_BYTES_PER_LAYER * len(rest)
+        structure += STRUCTURE_BYTES_PER_QUANTIZER * quantizable.activations
         size = [_product(t.extents, float(t.value_bytes)) for t in others]
         size += [*per_output, Product(float(structure), Extent(1), Extent(1))]
+        # Each quantized layer has a bias in the end, whatever it had, and whatever norm went into it.
+        biases = [Product(1.0, layer.outputs, Extent(1)) for layer in able]
+        weights = [t for t in graph.tensors if t.name in {f"{layer.name}.weight" for layer in able}]
+        params = [*biases, *(_product(t.extents, 1.0) for t in (*weights, *others) if t.learned)]
         float_macs = _form([Product(_filter_macs(x), x.outputs, x.filter_inputs) for x in rest], self._groups)
         return BitCosts(
             forms=(
-                *self._forms[:2],
+                self._forms[0],
+                _form(params, self._groups),
                 _form(size, self._groups),
                 float_macs.scaled(float(FLOAT_BITS * FLOAT_BITS)),
             ),

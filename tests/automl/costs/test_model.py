@@ -48,8 +48,11 @@ def test_bits_price_macs_and_weights() -> None:
     a, b, fc = 16 * 8 * 27, 16 * 16 * 72, 160
     assert cost.macs == a + b + fc
     assert cost.bops == 64 * a + 32 * b + 64 * fc
-    # Weights: 8 * 27 bytes, 16 * 72 halves, 160 bytes; a bias and two scales for each output; the counter.
-    assert cost.size_bytes == 8 * 27 + 16 * 72 // 2 + 160 + 12 * (8 + 16 + 10) + 8 + 3 * 900
+    # Weights: 8 * 27 bytes, 16 * 72 halves, 160 bytes; a bias and a scale for each output, a zero point for each of fc;
+    # the counter; the structure of three layers and four quantizers.
+    assert cost.size_bytes == 8 * 27 + 16 * 72 // 2 + 160 + 8 * (8 + 16) + 9 * 10 + 8 + 3 * 330 + 4 * 120
+    # Weights, and a bias for each output, which two of the layers did not have before.
+    assert cost.params == 8 * 27 + 16 * 72 + 160 + (8 + 16 + 10)
 
 
 def test_a_policy_without_bits_costs_what_a_float_network_costs() -> None:

@@ -135,7 +135,7 @@ def _with_bits(choice: Choice, inputs: tuple[tuple[str, ...], ...], bits: str, r
         choice.graph,
         layers=tuple(replace(layer, kernel=(3, 3)) for layer in choice.graph.layers),
         tensors=tuple(replace(tensor, extents=(*tensor.extents, *kernel)) for tensor in choice.graph.tensors),
-        quantizable=Quantizable(tuple(layer.name for layer in choice.graph.layers), inputs, (), ()),
+        quantizable=Quantizable(tuple(layer.name for layer in choice.graph.layers), inputs, (), (), 0),
     )
     chosen = BitChoices.parse(bits)
     knobs = (*choice.knobs, *bit_knobs(graph, chosen, chosen))
