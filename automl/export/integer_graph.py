@@ -119,14 +119,16 @@ def _is_over_maps(parts: GraphParts, node: onnx.NodeProto) -> bool:
 def _flattened(parts: GraphParts, name: str) -> str:
     """Makes `name` by flattening; returns what is flattened. A quantizer stays next to what makes its tensor."""
     pooled, readers = parts.new_name(), parts.readers(name)
+    # ONNX Runtime moves quantizers past a Reshape, but not past a Flatten.
+    shape = parts.constant(np.array([0, -1], np.int64))
     if len(readers) == 1 and readers[0].op_type == ACTIVATION:
         (marker,) = readers
         parts.remove(marker)
         end, quantized = marker.output[0], parts.new_name()
         parts.add(helper.make_node(ACTIVATION, [pooled], [quantized], domain=DOMAIN, **{KEY: _key(marker)}))
-        parts.add(helper.make_node("Flatten", [quantized], [end]))
+        parts.add(helper.make_node("Reshape", [quantized, shape], [end]))
     else:
-        parts.add(helper.make_node("Flatten", [pooled], [name]))
+        parts.add(helper.make_node("Reshape", [pooled, shape], [name]))
     return pooled
 
 

@@ -13,7 +13,8 @@ def export_quantized(quantized: QuantizedNetwork, input_shape: tuple[int, int, i
     """Writes `quantized` as one self-contained file that ONNX Runtime runs in integers.
 
     Input and output are those of `export_onnx`, in float32. Weights of 4 bits and fewer are stored in 4 bits. A layer
-    without bits stays in float32. `quantized` itself stays as it is.
+    without bits is stored in float32, which does not keep ONNX Runtime from rounding it between two quantizers; see
+    `executed_bits`. `quantized` itself stays as it is.
 
     Args:
         quantized: Whose forward pass `torch.export` can follow.

@@ -34,6 +34,11 @@ def images(count: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
     return torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed))
 
 
+def held_out(shape: tuple[int, int, int]) -> list[Tensor]:
+    """Two batches that no grid was made for."""
+    return [images(256, shape, seed) for seed in (1, 2)]
+
+
 def quantized(model: nn.Module, shape: tuple[int, int, int], bits: Callable[[str], BitWidths]) -> QuantizedNetwork:
     """A small network without batch norm, each layer with the bits that are asked for."""
     model.eval()

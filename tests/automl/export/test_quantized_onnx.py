@@ -1,5 +1,7 @@
 import copy
+import math
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,10 @@ import torch.nn.functional as functional
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from automl.compress.calibration import quantize
+from automl.compress.places import find_places
 from automl.core.bits import BitWidths
-from automl.core.errors import ExportError
+from automl.core.errors import ExportError, InputError
 from automl.core.graph import ModelGraph
 from automl.core.policy import CompressionPolicy, dense_policy
 from automl.costs.model import AnalyticCostModel
@@ -20,13 +24,14 @@ from automl.export.onnx_file import export_onnx
 from automl.export.quantized_onnx import export_quantized
 from automl.export.recount import recount
 from automl.export.session import open_session
-from automl.export.verify import check_quantized, parity
+from automl.export.verify import Parity, check_quantized, parity
 from search_spaces.rules import default_rule
 from search_spaces.space import channel_space
-from tests.automl.export.quantized_nets import images, quantized, slimmed
+from tests.automl.export.quantized_nets import held_out, images, quantized, slimmed
 from tests.families import lively
 
 SHAPE = (3, 16, 16)
+Choice = Callable[[ModelGraph], CompressionPolicy]
 W8A8, W4A8, W4A4 = BitWidths(8, 8), BitWidths(4, 8), BitWidths(4, 4)
 
 
@@ -93,7 +98,7 @@ def stored_weight(path: Path, layer: str) -> onnx.TensorProto:
     return constants(path)[name]
 
 
-@pytest.mark.parametrize("bits", [W8A8, W4A8, W4A4, BitWidths(6, 5)])
+@pytest.mark.parametrize("bits", [W8A8, W4A8, W4A4])
 def test_every_layer_addition_product_and_pooling_becomes_an_integer_kernel(tmp_path: Path, bits: BitWidths) -> None:
     network = quantized(seeded(Blocks), SHAPE, lambda name: bits)
     export_quantized(network, SHAPE, tmp_path / "m.onnx")
@@ -111,15 +116,7 @@ def test_every_layer_addition_product_and_pooling_becomes_an_integer_kernel(tmp_
     assert (counts["QuantizeLinear"], counts["DequantizeLinear"], counts["HardSigmoid"]) == (2, 1, 1)
     assert not {"Conv", "FusedConv", "Gemm", "Add", "Mul", "Cast", "Relu"} & set(counts)
     assert {each.executed for each in executed_bits(tmp_path / "m.onnx").values()} == {8}
-
-
-@pytest.mark.parametrize("bits", [W8A8, W4A8, W4A4])
-def test_the_file_answers_as_the_quantized_network(tmp_path: Path, bits: BitWidths) -> None:
-    network = quantized(seeded(Blocks), SHAPE, lambda name: bits)
-    export_quantized(network, SHAPE, tmp_path / "m.onnx")
-    result = parity(network, tmp_path / "m.onnx", images(512, SHAPE, seed=1).split(256))
-    check_quantized(result)
-    assert result.images == 512
+    check_quantized(parity(network, tmp_path / "m.onnx", held_out(SHAPE)))
 
 
 def test_layers_of_different_bits_are_told_apart_in_the_file(tmp_path: Path) -> None:
@@ -132,24 +129,21 @@ def test_layers_of_different_bits_are_told_apart_in_the_file(tmp_path: Path) -> 
         "second": (3, 5, 4, 8),
         "fc": (4, 6, 4, 8),
     }
-    check_quantized(parity(network, tmp_path / "m.onnx", images(512, (3, 8, 8), seed=1).split(256)))
+    check_quantized(parity(network, tmp_path / "m.onnx", held_out((3, 8, 8))))
 
 
 def test_a_layer_without_bits_stays_float(tmp_path: Path) -> None:
     model = seeded(Chain)
     seen = images(16, (3, 8, 8))
-    from automl.compress.calibration import quantize
-    from automl.compress.places import find_places
-
     network = quantize(model.eval(), find_places(model, seen), {"first": W8A8, "fc": W8A8}, seen)
     export_quantized(network, (3, 8, 8), tmp_path / "m.onnx")
     found = executed_bits(tmp_path / "m.onnx")
-    assert {name: (own.weight, own.stored, own.executed) for name, own in found.items()} == {
-        "first": (8, 8, 8),
-        "second": (32, 32, 32),
-        "fc": (8, 8, 8),
+    assert {name: (own.weight, own.stored) for name, own in found.items()} == {
+        "first": (8, 8),
+        "second": (32, 32),
+        "fc": (8, 8),
     }
-    check_quantized(parity(network, tmp_path / "m.onnx", images(512, (3, 8, 8), seed=1).split(256)))
+    check_quantized(parity(network, tmp_path / "m.onnx", held_out((3, 8, 8))))
 
 
 @pytest.mark.parametrize(("bits", "kind"), [(8, onnx.TensorProto.INT8), (4, onnx.TensorProto.INT4)])
@@ -184,7 +178,7 @@ def test_a_bias_that_dwarfs_the_weights_fits_into_32_bits(tmp_path: Path) -> Non
         model.get_parameter("second.bias")[0] = 1.0
     network = quantized(model, (3, 8, 8), lambda name: W8A8)
     export_quantized(network, (3, 8, 8), tmp_path / "m.onnx")
-    check_quantized(parity(network, tmp_path / "m.onnx", images(512, (3, 8, 8), seed=1).split(256)))
+    check_quantized(parity(network, tmp_path / "m.onnx", held_out((3, 8, 8))))
 
 
 def test_the_network_comes_back_unchanged_and_nothing_lies_beside_the_file(tmp_path: Path) -> None:
@@ -205,7 +199,18 @@ def test_weights_that_have_left_their_grids_are_rounded(tmp_path: Path) -> None:
     with torch.no_grad():
         network.network.get_parameter("fc.weight").add_(1e-3)
     export_quantized(network, (3, 8, 8), tmp_path / "m.onnx")
-    check_quantized(parity(network, tmp_path / "m.onnx", images(512, (3, 8, 8), seed=1).split(256)))
+    check_quantized(parity(network, tmp_path / "m.onnx", held_out((3, 8, 8))))
+
+
+def test_a_network_that_scales_its_images_reads_them_in_float(tmp_path: Path) -> None:
+    class Scaling(Chain):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward((images - 0.5) * 2)
+
+    network = quantized(seeded(Scaling), (3, 8, 8), lambda name: W8A8)
+    export_quantized(network, (3, 8, 8), tmp_path / "m.onnx")
+    assert {each.executed for each in executed_bits(tmp_path / "m.onnx").values()} == {8}
+    check_quantized(parity(network, tmp_path / "m.onnx", held_out((3, 8, 8))))
 
 
 def test_a_forward_pass_that_branches_on_values_is_refused_by_its_own_name(tmp_path: Path) -> None:
@@ -230,9 +235,8 @@ def dense(graph: ModelGraph) -> CompressionPolicy:
     return dense_policy(graph)
 
 
-@pytest.mark.parametrize("choose", [all_dropped, smallest, dense])
-@pytest.mark.parametrize("bits", [W8A8, W4A4])
-def test_costs_of_a_residual_network_hold_on_its_file(tmp_path: Path, choose: object, bits: BitWidths) -> None:
+@pytest.mark.parametrize(("choose", "bits"), [(all_dropped, W4A4), (smallest, W8A8), (dense, W4A4)])
+def test_costs_of_a_residual_network_hold_on_its_file(tmp_path: Path, choose: Choice, bits: BitWidths) -> None:
     holds("cifar_resnet20", tmp_path / "m.onnx", choose, bits)
 
 
@@ -250,13 +254,12 @@ def test_costs_of_a_residual_network_hold_on_its_file(tmp_path: Path, choose: ob
         "timm:resnet50d",
     ],
 )
-def test_costs_of_a_family_hold_on_its_file(tmp_path: Path, spec: str, choose: object, bits: BitWidths) -> None:
+def test_costs_of_a_family_hold_on_its_file(tmp_path: Path, spec: str, choose: Choice, bits: BitWidths) -> None:
     holds(spec, tmp_path / "m.onnx", choose, bits)
 
 
-def holds(spec: str, path: Path, choose: object, bits: BitWidths) -> None:
+def holds(spec: str, path: Path, choose: Choice, bits: BitWidths) -> None:
     """Predicted costs against the file of a family, and its kernels."""
-    assert callable(choose)
     case = slimmed(lively(spec), (3, 32, 32), bits, choose)
     export_quantized(case.network, (3, 32, 32), path)
     counted, predicted = recount(path), AnalyticCostModel(case.graph)(case.policy)
@@ -278,4 +281,45 @@ def test_integers_of_8_bits_take_a_quarter_of_the_float_file(tmp_path: Path) -> 
         export_quantized(case.network, (3, 32, 32), tmp_path / "m.onnx")
         size = (tmp_path / "m.onnx").stat().st_size
         assert size <= most * (tmp_path / "float.onnx").stat().st_size
-        check_quantized(parity(case.network, tmp_path / "m.onnx", images(256, (3, 32, 32), seed=1).split(64)))
+        check_quantized(parity(case.network, tmp_path / "m.onnx", held_out((3, 32, 32))))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"hello world " * 50])
+def test_what_is_no_onnx_file_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "m.onnx").write_bytes(content)
+    for read in (executed_bits, recount):
+        with pytest.raises(InputError, match="ONNX file must be readable"):
+            read(tmp_path / "m.onnx")
+
+
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    network = quantized(seeded(Chain), (3, 8, 8), lambda name: W8A8)
+    export_quantized(network, (3, 8, 8), tmp_path / "m.onnx")
+    (tmp_path / "cut.onnx").write_bytes((tmp_path / "m.onnx").read_bytes()[:700])
+    with pytest.raises(InputError, match="Export it again"):
+        executed_bits(tmp_path / "cut.onnx")
+
+
+def test_the_costs_of_a_small_file_are_those_counted_by_hand(tmp_path: Path) -> None:
+    bits = {"first": W8A8, "second": BitWidths(3, 5), "fc": BitWidths(4, 6)}
+    network = quantized(seeded(Chain), (3, 8, 8), bits.__getitem__)
+    export_quantized(network, (3, 8, 8), tmp_path / "m.onnx")
+    cost = recount(tmp_path / "m.onnx")
+    first, second, fc = 64 * 4 * 27, 16 * 4 * 36, 64 * 5
+    assert cost.macs == first + second + fc
+    assert cost.bops == first * 64 + second * 15 + fc * 24
+    assert cost.params == 4 * 27 + 4 + 4 * 36 + 4 + 64 * 5 + 5
+    assert cost.file_bytes == (tmp_path / "m.onnx").stat().st_size
+
+
+@pytest.mark.parametrize(
+    "result", [Parity(0.5, 0.99, 200, 2), Parity(math.nan, 1.0, 200, 0)], ids=["another class", "not a number"]
+)
+def test_a_file_that_answers_otherwise_is_refused_with_the_figure(result: Parity) -> None:
+    with pytest.raises(ExportError, match=f"{result.same_top1:.1%}.*Give more bits"):
+        check_quantized(result)
+
+
+def test_logits_may_differ_where_classes_agree() -> None:
+    check_quantized(Parity(max_abs_difference=0.5, same_top1=0.996, images=1000, disputed=4))
