@@ -50,7 +50,7 @@ def test_bits_price_macs_and_weights() -> None:
     assert cost.bops == 64 * a + 32 * b + 64 * fc
     # Weights: 8 * 27 bytes, 16 * 72 halves, 160 bytes; a bias and a scale for each output, a zero point for each of fc;
     # the counter; the structure of three layers and four quantizers.
-    assert cost.size_bytes == 8 * 27 + 16 * 72 // 2 + 160 + 8 * (8 + 16) + 9 * 10 + 8 + 3 * 330 + 4 * 120
+    assert cost.size_bytes == 8 * 27 + 16 * 72 // 2 + 160 + 8 * (8 + 16) + 9 * 10 + 8 + 3 * 350 + 4 * 130
     # Weights, and a bias for each output, which two of the layers did not have before.
     assert cost.params == 8 * 27 + 16 * 72 + 160 + (8 + 16 + 10)
 
