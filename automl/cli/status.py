@@ -57,6 +57,6 @@ def _row(found: "Standing") -> tuple[str, ...]:
         evaluation = found.best.evaluation
         best = f"{percent(evaluation.accuracy)}, divergence {evaluation.divergence:.4f}"
     if found.metrics is not None:
-        result = percent((found.metrics.finetuned or found.metrics.best).accuracy)
+        result = percent(found.metrics.final.accuracy)
     trials = f"{found.trials} of {found.asked}"
     return found.run.name, found.state, trials, ",".join(found.config.budget), best, result

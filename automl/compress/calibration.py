@@ -85,7 +85,9 @@ def quantize(
     fitting = _Fitting(network, layers, bits, activations, seen.spreads, rounding)
     with torch.no_grad(), fitting.watching():
         network(activations[IMAGES].rounded(images) if IMAGES in activations else images)
-    return QuantizedNetwork(network, {name: bits[name] for name in fitting.weights}, fitting.weights, activations)
+    silent = [key for key, each in seen.ranges.items() if each.silent]
+    rounded = {name: bits[name] for name in fitting.weights}
+    return QuantizedNetwork(network, rounded, fitting.weights, activations, silent)
 
 
 def _own_parameters(network: nn.Module, names: Sequence[str]) -> dict[str, nn.Conv2d | nn.Linear]:

@@ -89,3 +89,9 @@ def layer_of(key: str) -> str | None:
 def module_of(key: str) -> str:
     """Path in `named_modules()` of the module whose forward method calls the operator."""
     return key.split("|")[0].replace("/", ".")
+
+
+def in_words(key: str) -> str:
+    """The operator as a message names it: `relu in layer1.0`."""
+    module = module_of(key)
+    return f"{operator_of(key)} in {module}" if module else operator_of(key)

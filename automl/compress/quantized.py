@@ -48,6 +48,7 @@ class QuantizedNetwork(nn.Module):
         bits: Mapping[str, BitWidths],
         weights: Mapping[str, Grid],
         activations: Mapping[str, Grid],
+        silent: Sequence[str] = (),
     ) -> None:
         """Wraps `network`, whose batch norms are folded.
 
@@ -56,10 +57,12 @@ class QuantizedNetwork(nn.Module):
             bits: Layer -> bit-widths, as the policy says.
             weights: Layer -> grid of its weights.
             activations: Key of an operator -> grid of what it returns.
+            silent: Keys of those that returned 0 throughout when their grids were made.
         """
         super().__init__()
         self.network = network
         self.bits = dict(bits)
+        self.silent = tuple(silent)
         self._weight_quantizers = _modules(weights)
         self._activation_quantizers = _modules(activations)
         self.rounds_weights = False

@@ -123,7 +123,7 @@ def describe(
     policy = None if content is None else checked_policy(traced.graph, _policy(traced.graph, content))
     compressed = None if policy is None else cost_model(policy)
     if policy is not None and compressed is not None:
-        _apply(model, traced, policy, compressed)
+        _apply(model, traced, policy, cost_model(CompressionPolicy(policy.channels)))
     dense = cost_model(dense_policy(traced.graph))
     return Description(spec, traced.graph, dense, policy, compressed, coverage(traced.graph, cost_model))
 

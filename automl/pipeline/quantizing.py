@@ -7,7 +7,9 @@ from dataclasses import asdict
 from torch import nn
 
 from automl.compress.biases import round_biases
+from automl.compress.operators import in_words
 from automl.compress.quantized import QuantizedNetwork
+from automl.compress.statistics import named
 from automl.core.policy import CompressionPolicy
 from automl.evaluate.dense import DenseNetwork
 from automl.pipeline.conversation import Conversation
@@ -39,6 +41,9 @@ def quantized(
         InterruptedRunError: If the user stopped; the training goes on from its last epoch.
     """
     student = dense.quantized(network, policy)
+    if student.silent:
+        where = named([in_words(key) for key in student.silent])
+        conversation.say(f"Zero on all calibration images, and so at every bit-width: {where}.")
     splits = subject.splits
     recipe = quantization_recipe(
         finetune_recipe(len(splits.train), epochs=subject.config.finetune_epochs, labelled=splits.labelled)

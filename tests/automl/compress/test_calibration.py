@@ -231,6 +231,7 @@ def test_what_never_fires_or_never_changes_is_no_obstacle(rounding: Rounding) ->
         made = quantize(network, places, dict.fromkeys(places.reads, BitWidths(8, 8)), IMAGES, rounding)
         given = made(UNSEEN)
     assert float((given - wanted).abs().max()) < 0.02 * float(wanted.abs().max())
+    assert made.silent == ("|relu|1",)
     assert float(made.activation_grids["|relu|1"].scale) == 1.0
     assert made.activation_grids["|relu|1"].rounded(torch.zeros(1)).item() == 0.0
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
-from automl.compress.operators import OperatorMode, layer_of, module_of, operator_of
+from automl.compress.operators import OperatorMode, in_words, layer_of, module_of, operator_of
 from automl.compress.surgery import KeptChannels, slim
 from automl.tracing.trace import trace
 from tests.families import lively
@@ -165,3 +165,8 @@ def test_nothing_is_left_behind_even_when_the_network_fails() -> None:
 
 def test_a_child_that_fails_and_is_passed_over_gives_its_name_to_nothing() -> None:
     assert keys(Mending()) == ["|relu|0"]
+
+
+def test_a_key_in_words_says_operator_and_module() -> None:
+    assert in_words("layer1/0|relu|1") == "relu in layer1.0"
+    assert in_words("|mean|0") == "mean"

@@ -170,8 +170,7 @@ def test_a_policy_with_bits_is_priced_by_them(tmp_path: Path) -> None:
     eight, four = BitWidths(8, 8), BitWidths(4, 8)
     policy = CompressionPolicy({"0": 4}, {"0": eight, "1": four, "4": eight})
     write_policy(tmp_path / "p.json", PolicyFile(policy))
-    found = describe(TWO_CONVS, input_size=5, policy_file=tmp_path / "p.json")
-    value = found.to_json()
+    value = describe(TWO_CONVS, input_size=5, policy_file=tmp_path / "p.json").to_json()
     assert value["bops"] == 64 * 25 * 9 * 3 * 4 + 32 * 25 * 4 * 6 + 64 * 6 * 4
     assert [(layer["weight_bits"], layer["input_bits"]) for layer in value["layers"]] == [(8, 8), (4, 8), (8, 8)]
     assert value["dense"]["bops"] == 1024 * value["dense"]["macs"]
@@ -181,3 +180,12 @@ def test_bits_for_a_layer_that_the_model_does_not_have_are_refused(tmp_path: Pat
     write_policy(tmp_path / "p.json", PolicyFile(CompressionPolicy({}, {"9": BitWidths(8, 8)})))
     with pytest.raises(PolicyError, match="'9' is not"):
         describe(TWO_CONVS, input_size=5, policy_file=tmp_path / "p.json")
+
+
+def test_batch_norms_that_bits_fold_away_do_not_confuse_the_count(tmp_path: Path) -> None:
+    graph = describe("cifar_resnet20").graph
+    policy = CompressionPolicy({"conv1": 8}, {layer.name: BitWidths(8, 8) for layer in graph.layers})
+    write_policy(tmp_path / "p.json", PolicyFile(policy))
+    value = describe("cifar_resnet20", policy_file=tmp_path / "p.json").to_json()
+    assert value["bops"] == 64 * value["macs"]
+    assert value["size_bytes"] < 0.3 * value["dense"]["size_bytes"]
