@@ -18,7 +18,7 @@ from automl.compress.places import IMAGES
 from automl.compress.quantized import QuantizedNetwork
 from automl.compress.surgery import kept_entries
 from automl.core.knob import Knob
-from automl.core.policy import CompressionPolicy, checked_policy, dense_policy
+from automl.core.policy import CompressionPolicy, checked_policy, dense_policy, with_dead_groups
 from automl.core.sensitivity import SensitivityTable
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.measure import divergences
@@ -105,9 +105,11 @@ def measured_table(
 
 
 def _width_row(dense: DenseNetwork, knob: Knob, probe: Probe) -> tuple[float, ...]:
-    whole = dense_policy(dense.traced.graph)
+    graph = dense.traced.graph
+    whole = dense_policy(graph).channels
     measured = {
-        width: probe.of_widths(CompressionPolicy({**whole.channels, knob.target: width})) for width in _anchors(knob)
+        width: probe.of_widths(CompressionPolicy(with_dead_groups(graph, {**whole, knob.target: width})))
+        for width in _anchors(knob)
     }
     return _filled(knob, measured, dense.recovery.curve(knob.target))
 

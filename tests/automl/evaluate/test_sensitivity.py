@@ -6,6 +6,7 @@ from automl.compress.calibration import round_singly
 from automl.compress.folding import foldable
 from automl.compress.importance import scores
 from automl.compress.places import dense_places, with_quantizable
+from automl.compress.probe import trace_prunable
 from automl.compress.quantized import QuantizedNetwork
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
@@ -136,3 +137,22 @@ def test_rounding_one_layer_changes_what_it_changes_in_a_whole_pass(
     rounded = QuantizedNetwork(whole, {}, {}, {key: singles.activations[key, 4] for key in keys})
     expected = compare(answers(rounded, batches, CPU), reference).divergence
     assert probe.of_inputs("layer2.1.conv1", 4) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_branch_goes_with_the_groups_inside_it() -> None:
+    # A bottleneck: where the second group keeps nothing, the first one has no reader left.
+    model = lively("timm:resnet26")
+    traced = trace_prunable(model, (3, 32, 32))
+    branch = next(group for group in traced.graph.prunable if group.drops)
+    images = torch.randn(16, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    order = scores(model, traced, "l2")
+    recovery = Recovery(model, traced, order, input_statistics(model, traced, [images]))
+    norms = foldable(model, traced, images)
+    places = dense_places(model, traced, norms, images)
+    dense = DenseNetwork(
+        model, traced, order, recovery, SequentialRecovery(model, traced, images), norms, places, images, CPU
+    )
+    table = measured_table(
+        dense, [Knob(branch.name, "channels", (0, branch.channels))], Probe(dense, [images]), lambda name: None
+    )
+    assert table.losses[0][0] > table.losses[0][1] == 0.0
