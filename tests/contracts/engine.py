@@ -7,11 +7,13 @@ import optuna
 import pytest
 
 from automl.core.evaluation import Evaluation
+from automl.core.problem import Problem
 from automl.search.engine import Engine, TrialReport
 from automl.search.registry import find_engine
 from automl.search.runner import search
 from automl.search.sampler import uniform_policy
 from automl.store.trials import completed
+from tests.contracts.joint import JointEvaluator, expected, joint_problem, least_expected
 from tests.contracts.problem import SeparableEvaluator, least_divergence, separable_problem
 
 
@@ -29,6 +31,17 @@ class EngineContract:
             assert 0.98 <= problem.budget.used(problem.cost_model(policy), problem.dense) <= 1.0
             for knob in problem.knobs:
                 assert policy.channels[knob.target] in knob.choices
+
+    def test_widths_and_bits_are_proposed_together_within_the_budget(self, engine: Engine) -> None:
+        evaluator = JointEvaluator()
+        problem = joint_problem(evaluator)
+        search_in(problem, engine, trials=8)
+        uniform, *others = evaluator.asked
+        assert len({bits.weight for bits in uniform.bits.values()}) == 1
+        assert len(set(uniform.channels.values())) == 1
+        for policy in (uniform, *others):
+            assert problem.budget.satisfied_by(problem.cost_model(policy), problem.dense)
+            assert set(policy.bits) == {layer.name for layer in problem.graph.layers}
 
     def test_trial_0_is_the_uniform_policy(self, engine: Engine) -> None:
         evaluator = SeparableEvaluator()
@@ -83,6 +96,14 @@ class LearningEngineContract(EngineContract):
         problem = separable_problem(evaluator)
         assert evaluator.asked == [uniform_policy(problem), problem.solved([0.0] * len(problem.knobs))]
 
+    def test_the_plain_answer_is_the_optimum_of_widths_and_bits(self, engine: Engine) -> None:
+        evaluator = JointEvaluator()
+        problem = joint_problem(evaluator)
+        search_in(problem, engine, trials=2)
+        uniform, plain = evaluator.asked
+        assert expected(problem, plain) == pytest.approx(least_expected(problem), rel=1e-6)
+        assert expected(problem, plain) < expected(problem, uniform)
+
     def test_it_beats_random_at_equal_evaluations(self, engine: Engine) -> None:
         random = find_engine("random")
         theirs = [run_search(random, SeparableEvaluator(), trials=self.trials, seed=seed) for seed in range(3)]
@@ -109,10 +130,23 @@ def run_search(
     study: optuna.Study | None = None,
     reports: list[TrialReport] | None = None,
 ) -> Evaluation:
-    """A search without an end in time, in memory if no study is given."""
+    """A search of the separable problem without an end in time, in memory if no study is given."""
+    return search_in(separable_problem(evaluator), engine, trials=trials, seed=seed, study=study, reports=reports)
+
+
+def search_in(
+    problem: Problem,
+    engine: Engine,
+    *,
+    trials: int,
+    seed: int = 0,
+    study: optuna.Study | None = None,
+    reports: list[TrialReport] | None = None,
+) -> Evaluation:
+    """The same for any problem."""
     heard: list[TrialReport] = [] if reports is None else reports
     return search(
-        separable_problem(evaluator),
+        problem,
         study or optuna.create_study(),
         engine,
         trials=trials,
