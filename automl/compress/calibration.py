@@ -81,7 +81,7 @@ def quantize(
     activations = {}
     for key, each in seen.ranges.items():
         own = next((bits[layer].activation for layer in by_key[key] if layer in bits), MOST_BITS)
-        activations[key] = each.grid(own, rounding.reach_at(own))
+        activations[key] = each.grid(own, rounding.reach_at(own)).to(images.device)
     fitting = _Fitting(network, layers, bits, activations, seen.spreads, rounding)
     with torch.no_grad(), fitting.watching():
         network(activations[IMAGES].rounded(images) if IMAGES in activations else images)
@@ -156,7 +156,7 @@ def round_singly(
     with torch.no_grad(), trying.watching():
         network(images)
     grids = {
-        (key, bits): each.grid(bits, rounding.reach_at(bits))
+        (key, bits): each.grid(bits, rounding.reach_at(bits)).to(images.device)
         for key, each in trying.ranges.items()
         for bits in activation_bits
     }

@@ -29,6 +29,10 @@ class Grid:
     low: int
     high: int
 
+    def to(self, device: torch.device) -> "Grid":
+        """The same grid there."""
+        return Grid(self.scale.to(device), self.zero_point.to(device), self.low, self.high)
+
     def rounded(self, values: Tensor) -> Tensor:
         """Each value's nearest level; gradients pass straight through inside the grid, and are 0 outside."""
         if torch.compiler.is_exporting():

@@ -79,7 +79,8 @@ def _notes(metrics: Metrics) -> list[str]:
     notes = [
         "The test images were opened once, after the search and the training; every row is measured on them.",
         "The search saw only its own split, and selection another one; no policy was chosen by test images.",
-        "Uniform narrows every group by one factor to the same budget. Best and Uniform are not fine-tuned.",
+        "Uniform narrows every group by one factor, at one bit-width, to the same budget. Best and Uniform are not "
+        "fine-tuned.",
         "The interval is Wilson's, at 95%. Where two of them overlap, the order may be chance.",
         "MACs are the multiply-adds of convolution and linear layers per image; flops budgets count them once.",
     ]

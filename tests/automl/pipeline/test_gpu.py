@@ -11,6 +11,7 @@ from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
 from automl.compress.statistics import input_statistics
 from automl.compress.surgery import slim
+from automl.core.bits import BitWidths
 from automl.core.policy import CompressionPolicy
 from automl.costs.model import AnalyticCostModel
 from automl.evaluate.dense import DenseNetwork
@@ -36,5 +37,8 @@ def test_an_evaluation_on_a_gpu_agrees_with_the_cpu() -> None:
         smaller = slim(model, traced.channel_map, most_important(traced, half, dense.scores))
         assert smaller(moved).device.type == device.type
         assert dense.finalist(half)(moved).device.type == device.type
+        rounded = CompressionPolicy(half.channels, dict.fromkeys(places.reads, BitWidths(4, 6)))
+        assert dense.slimmed(rounded)(moved).device.type == device.type
+        assert dense.quantized(dense.finalist(rounded), rounded)(moved).device.type == device.type
         found.append(ModelEvaluator(dense, AnalyticCostModel(traced.graph), batches)(half).divergence)
     assert np.isclose(found[0], found[1], rtol=1e-2)
