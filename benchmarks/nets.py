@@ -92,7 +92,7 @@ def remarks(net: Net) -> tuple[str, ...]:
     return (unlabelled,) if net.imagenet else ()
 
 
-def open_net(net: Net, seed: int, conversation: Conversation) -> Subject:
+def open_net(net: Net, seed: int, conversation: Conversation, bits: str | None = None) -> Subject:
     """The trained network and its data.
 
     The seed divides the images anew, all but the test set. Where the data has no test set of its own, each seed has
@@ -102,9 +102,10 @@ def open_net(net: Net, seed: int, conversation: Conversation) -> Subject:
         net: One that `why_not` has nothing against.
         seed: Of the splits, and of everything that is drawn later.
         conversation: Shows a training that has to be done first.
+        bits: Bit-widths that layers may have, as `--bits` takes them; None leaves them in float.
     """
     first = 0 if net.own_test else seed
-    subject = open_subject(_config(net, first))
+    subject = open_subject(replace(_config(net, first), bits=bits))
     ensure_baseline(subject, CACHE.parent, None, conversation)
     if seed == first:
         return subject

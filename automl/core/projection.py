@@ -44,14 +44,18 @@ class Projection:
         choices = [knob.choices for knob in knobs[: len(groups)]]
         self._droppable = np.array([widths[0] == 0 for widths in choices], dtype=bool)
         self._goes_with = _goes_with(groups)
-        self._choices = [np.array([width for width in widths if width > 0], dtype=np.int64) for widths in choices]
+        # A branch that is gone for good has no choice but 0.
+        self._choices = [
+            np.array([width for width in widths if width > 0] or [0], dtype=np.int64) for widths in choices
+        ]
         self._bit_choices = [np.array(knob.choices, dtype=np.int64) for knob in self._of_bits]
         self._cost_model = cost_model
         self._layout = None if cost_model.bit_costs is None else bit_layout(self._of_bits, cost_model.bit_costs.layers)
         self._columns = [METRICS.index(limit.metric) for limit in budget.limits]
         self._allowed = np.array([limit.absolute(dense) for limit in budget.limits])
-        self._smallest = np.array([widths[0] for widths in self._choices], dtype=np.int64)
         self._largest = np.array([widths[-1] for widths in self._choices], dtype=np.int64)
+        smallest = np.array([widths[0] for widths in self._choices], dtype=np.int64)
+        self._smallest = np.where(self._gone(smallest.astype(np.float64)), 0, smallest)
         self._check(budget, dense)
 
     def __call__(self, desired: NDArray[np.float64]) -> Values:
@@ -140,8 +144,8 @@ class Projection:
         return moved
 
     def _gone(self, desired: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Groups that keep nothing: those whose drop is asked for, and those that only these branches read."""
-        dropped = (desired == 0) & self._droppable
+        """Groups that keep nothing: those whose drop is asked for or decided, and what only these branches read."""
+        dropped = ((desired == 0) | (self._largest == 0)) & self._droppable
         return np.asarray(dropped | (dropped @ self._goes_with), dtype=bool)
 
     def _rounded(self, wanted: NDArray[np.float64], gone: NDArray[np.bool_]) -> Values:
