@@ -28,6 +28,8 @@ from benchmarks.report import Details, Report, Row, percent, publish
 
 BUDGETS = (0.02, 0.01, 0.005)
 """Shares of the dense float network's bit operations; bits alone reach the first, at nearly 4 bits throughout."""
+FILLS = (0.7, 0.85, 0.95, 1.0)
+"""Of the budget, at the fewest bits of a pruned network; which one is best depends on the network and the budget."""
 INT8_BOPS = 1 / 16
 """Share of the bit operations of the dense network at 8 bits."""
 _TARGET = ">= 0 by the interval"
@@ -53,7 +55,7 @@ def measured(net: Net, seed: int, places: Sequence[Place], effort: Effort, fresh
         if arm != INT8:
             facts |= {"trials": effort.trials}
         if arm == STEPWISE:
-            facts |= {"fill": effort.fill}
+            facts |= {"fills": effort.fills}
         values = keep(facts, partial(bench.measured, arm, budget))
         found[budget, arm] = [None if "cannot" in values else Result(**values)]
         talk.say(f"{net.name} seed {seed}, {budget:g} of BOPs, {arm}: {_said(values)}")
@@ -167,10 +169,11 @@ def _arguments() -> argparse.Namespace:
     made.add_argument("--trials", type=int, help="evaluations of every arm (default: 20; --quick: 4)")
     made.add_argument("--epochs", type=int, help="of the fine-tuning (default: 2; --quick: 1; 0 for no training)")
     made.add_argument(
-        "--fill",
-        type=float,
-        default=0.85,
-        help="share of the budget that a network which is pruned first takes at its fewest bits (default: 0.85)",
+        "--fills",
+        metavar="0.7,1",
+        type=shares,
+        default=FILLS,
+        help="shares of the budget that a network which is pruned first may take at its fewest bits",
     )
     made.add_argument("--fresh", action="store_true", help="search and train again what is on disk")
     return made.parse_args()
@@ -178,7 +181,7 @@ def _arguments() -> argparse.Namespace:
 
 def _effort(arguments: argparse.Namespace) -> Effort:
     epochs = (1 if arguments.quick else 2) if arguments.epochs is None else arguments.epochs
-    return Effort(arguments.trials or (4 if arguments.quick else 20), epochs, arguments.fill)
+    return Effort(arguments.trials or (4 if arguments.quick else 20), epochs, arguments.fills)
 
 
 def main() -> int:
@@ -203,7 +206,8 @@ def main() -> int:
 def _notes(effort: Effort, least: float) -> tuple[str, ...]:
     return (
         f"bits {BITS}; {effort.trials} evaluations per arm. {STEPWISE}: half of them prune until the fewest bits would "
-        f"take {effort.fill:g} of the budget; where the whole network takes no more, all go to the bits",
+        f"take {' or '.join(f'{fill:g}' for fill in effort.fills)} of the budget, as the sensitivity table finds best; "
+        "where the whole network takes no more, all go to the bits",
         f"{effort.epochs} epoch(s) of fine-tuning, then a quarter of that, rounded up, at bit-widths; all simulated",
         f"hypervolume: mean accuracy above chance over log2 of the BOPs, from {least:g} to dense int8's {INT8_BOPS:g}",
     )

@@ -1,5 +1,6 @@
 """Ways to spend one number of evaluations on widths and bits, and what their policies are worth after training."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,13 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import optuna
 from torch import nn
 
 from automl.core.bits import BitWidths, mean_bits
 from automl.core.errors import BudgetError, InterruptedRunError
 from automl.core.evaluation import Evaluation, Evaluator
-from automl.core.knob import Knob, policy_of
+from automl.core.knob import Knob, policy_of, values_of
 from automl.core.policy import CompressionPolicy, checked_policy, dense_policy
 from automl.core.sensitivity import SensitivityTable
 from automl.evaluate.dense import DenseNetwork
@@ -30,6 +32,7 @@ from automl.pipeline.sensitivity import sensitivity_table
 from automl.pipeline.subject import Subject
 from automl.search.registry import find_engine
 from automl.search.runner import search
+from automl.search.solver import Solver
 from automl.store.run import create_run
 from benchmarks.nets import at_budget
 from search_spaces.space import SearchSpace
@@ -55,8 +58,9 @@ class Effort:
     """Evaluations of the search, in one step or in two."""
     epochs: int
     """Of the fine-tuning in float; a quarter of them, rounded up, follow at bit-widths."""
-    fill: float
-    """Share of the budget that a network which is pruned first takes at its fewest bits; the rest goes to more bits."""
+    fills: tuple[float, ...]
+    """Shares of the budget that a network which is pruned first may take at its fewest bits; the rest goes to more
+    bits. The sensitivity table says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +150,35 @@ class Bench:
         Where the whole network leaves enough of the budget at its fewest bits, all of them go to the bits.
         """
         knobs, trials, seconds = self.subject.space.knobs, self._effort.trials, 0.0
-        widths, pruned = dense_policy(self.subject.traced.graph), self._effort.fill * budget
+        widths, pruned = dense_policy(self.subject.traced.graph), self._fill(budget) * budget
         if self._least(with_widths(knobs, widths)) > pruned:
             widths, seconds = self._best(with_fewest_bits(knobs), pruned, trials // 2, in_float=True)
             trials -= trials // 2
         policy, more = self._best(with_widths(knobs, widths), budget, trials)
         return policy, seconds + more
+
+    def _fill(self, budget: float) -> float:
+        """The fill whose two steps lose least by the table, which costs no evaluation."""
+        return min(self._effort.fills, key=lambda fill: self._expected(fill, budget))
+
+    def _expected(self, fill: float, budget: float) -> float:
+        """Loss of the solver's plain answers to both steps, by the table; infinite where there is none."""
+        knobs = self.subject.space.knobs
+        try:
+            pruned = self._solved(with_fewest_bits(knobs), fill * budget)
+            policy = self._solved(with_widths(knobs, pruned), budget)
+        except BudgetError:
+            return math.inf
+        return self._table.loss(values_of(knobs, policy))
+
+    def _solved(self, knobs: Sequence[Knob], budget: float) -> CompressionPolicy:
+        subject = self._under(knobs, budget)
+        solver = Solver(knobs, rows_of(self._table, knobs), subject.cost_model, subject.budget, subject.dense_cost)
+        return policy_of(knobs, solver.solve(np.zeros(len(knobs))).tolist())
+
+    def _under(self, knobs: Sequence[Knob], budget: float) -> Subject:
+        space = SearchSpace(tuple(knobs), self.subject.traced.graph)
+        return at_budget(replace(self.subject, space=space), f"{budget:.6g}bops")
 
     def _least(self, knobs: Sequence[Knob]) -> float:
         """Share of the BOPs of the policy with the first choice of each knob."""
@@ -172,8 +199,7 @@ class Bench:
         return CompressionPolicy(values["channels"], bits), values["seconds"]
 
     def _found(self, knobs: Sequence[Knob], budget: float, trials: int, in_float: bool) -> dict[str, Any]:
-        space = SearchSpace(tuple(knobs), self.subject.traced.graph)
-        subject = at_budget(replace(self.subject, space=space), f"{budget:.6g}bops")
+        subject = self._under(knobs, budget)
         table = rows_of(self._table, knobs)
         judge = ModelEvaluator(self._dense, subject.cost_model, self._search_images)
         started = time.perf_counter()

@@ -29,7 +29,7 @@ from benchmarks.joint_arms import (
 from benchmarks.nets import Net
 
 NET = Net("tiny", "tests.benchmarks.test_peers:tiny", "digits")
-EFFORT = Effort(trials=3, epochs=1, fill=0.85)
+EFFORT = Effort(trials=3, epochs=1, fills=(0.7, 0.95))
 PLACES = [*((0.02, arm) for arm in ARMS), (1 / 16, INT8)]
 
 
