@@ -44,7 +44,7 @@ class Task:
 
     def answered(self, batches: Batches) -> list[tuple[Tensor, Tensor]]:
         """The batches with their labels; where there are none, with the dense network's answers."""
-        return [(images, _labels(self.subject.model, images, labels)) for images, labels in batches]
+        return answered(self.subject.model, batches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,11 @@ Method = Callable[[Task], Compressed]
 def macs_target(subject: Subject, share: float) -> int:
     """`share` of the dense network's multiply-adds, by the independent counter."""
     return int(share * count_macs(subject.model, subject.splits.input_shape))
+
+
+def answered(dense: nn.Module, batches: Batches) -> list[tuple[Tensor, Tensor]]:
+    """The batches with their labels; where there are none, with the dense network's answers."""
+    return [(images, _labels(dense, images, labels)) for images, labels in batches]
 
 
 def _labels(dense: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
