@@ -1,10 +1,8 @@
 """After the search: fine-tune, export, verify, measure once on the test set, report."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,6 +24,7 @@ from automl.export.recount import OnnxCost, recount
 from automl.export.verify import check, check_quantized, parity
 from automl.export.weights_file import WeightsInfo, write_weights
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.distilling import distil
 from automl.pipeline.held import held
 from automl.pipeline.quantizing import quantized
 from automl.pipeline.searching import Found
@@ -36,7 +35,6 @@ from automl.report.plots import channels_svg, history_svg, tradeoff_svg, write_p
 from automl.search.registry import find_engine
 from automl.store.manifest import read_manifest
 from automl.store.run import Run
-from automl.training.loop import train
 from automl.training.recipe import finetune_recipe
 
 _LOG = logging.getLogger(__name__)
@@ -79,26 +77,7 @@ def finetuned(
     student = dense.finalist(policy)
     splits = subject.splits
     recipe = finetune_recipe(len(splits.train), epochs=subject.config.finetune_epochs, labelled=splits.labelled)
-    if recipe.epochs == 0:
-        return student
-    facts = [policy.digest(), subject.fingerprint.weights, subject.fingerprint.data, asdict(recipe)]
-    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-    checkpoint = run.state / f"finetune-{key[:16]}.checkpoint"
-
-    train(
-        student,
-        train_set=splits.train,
-        selection_set=splits.selection,
-        calibration_set=splits.calibration,
-        recipe=recipe,
-        seed=subject.config.seed,
-        device=subject.device,
-        teacher=dense.model,
-        checkpoint=checkpoint,
-        on_epoch=conversation.epochs("Fine-tune", recipe.epochs),
-        stop=conversation.stop,
-        fingerprint=key,
-    )
+    distil(run, subject, dense, policy, student, recipe, "Fine-tune", conversation)
     return student.eval()
 
 

@@ -1,9 +1,5 @@
 """The fine-tuned network at the policy's bit-widths: rounded, then trained with the rounding in place."""
 
-import hashlib
-import json
-from dataclasses import asdict
-
 from torch import nn
 
 from automl.compress.biases import round_biases
@@ -13,9 +9,9 @@ from automl.compress.statistics import named
 from automl.core.policy import CompressionPolicy
 from automl.evaluate.dense import DenseNetwork
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.distilling import distil
 from automl.pipeline.subject import Subject
 from automl.store.run import Run
-from automl.training.loop import train
 from automl.training.recipe import finetune_recipe, quantization_recipe
 
 
@@ -45,28 +41,9 @@ def quantized(
         where = named([in_words(key) for key in student.silent])
         conversation.say(f"Zero on all calibration images, and so at every bit-width: {where}.")
     splits = subject.splits
-    recipe = quantization_recipe(
-        finetune_recipe(len(splits.train), epochs=subject.config.finetune_epochs, labelled=splits.labelled)
-    )
-    if recipe.epochs == 0:
-        return student
-    facts = [policy.digest(), subject.fingerprint.weights, subject.fingerprint.data, asdict(recipe)]
-    key = hashlib.sha256(json.dumps(["quantized", *facts]).encode()).hexdigest()
+    finetuning = finetune_recipe(len(splits.train), epochs=subject.config.finetune_epochs, labelled=splits.labelled)
     student.rounds_weights = True
-    train(
-        student,
-        train_set=splits.train,
-        selection_set=splits.selection,
-        calibration_set=splits.calibration,
-        recipe=recipe,
-        seed=subject.config.seed,
-        device=subject.device,
-        teacher=dense.model,
-        checkpoint=run.state / f"quantize-{key[:16]}.checkpoint",
-        on_epoch=conversation.epochs("Quantize", recipe.epochs),
-        stop=conversation.stop,
-        fingerprint=key,
-    )
+    distil(run, subject, dense, policy, student, quantization_recipe(finetuning), "Quantize", conversation)
     student.bake()
     round_biases(student, dense.places.reads)
     return student
