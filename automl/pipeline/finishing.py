@@ -157,13 +157,30 @@ def _written(
     test = held(subject, subject.splits.test)
     exported = export_network(run.best, subject, best, result.final, test)
     conversation.progress.advance(f"ONNX Runtime {exported.agreement}")
+    metrics = _measured(subject, dense, found, best, result, exported, test)
+    write_metrics(run.metrics, metrics)
+    conversation.progress.advance("measured on the test set")
+    return metrics
+
+
+def _measured(
+    subject: Subject,
+    dense: DenseNetwork,
+    found: Found,
+    best: CompressionPolicy,
+    result: Result,
+    exported: Exported,
+    test: Batches,
+) -> Metrics:
+    """Every row of the final table, on the test set."""
     reference = answers(dense.model, test, dense.device)
     in_float = _row(subject, CompressionPolicy(best.channels), answers(result.network, test, dense.device), reference)
     rounded = None
     if result.quantized is not None:
         given = answers(result.quantized, test, dense.device)
         rounded = _at_bits(subject, best, _row(subject, best, given, reference), in_float, exported.layers)
-    metrics = Metrics(
+    engine = find_engine(subject.config.engine).name
+    return Metrics(
         baseline=_row(subject, dense_policy(subject.traced.graph), reference, reference),
         uniform=_untuned_row(subject, dense, found.uniform, test, reference),
         best=_untuned_row(subject, dense, best, test, reference),
@@ -171,19 +188,10 @@ def _written(
         quantized=rounded,
         budgets=budget_lines(subject, best, exported.onnx_cost),
         layers=exported.layers,
-        search=SearchSummary(
-            find_engine(subject.config.engine).name,
-            len(found.evaluations),
-            found.evaluated,
-            found.seconds,
-            found.table_correlation,
-        ),
+        search=SearchSummary(engine, len(found.evaluations), found.evaluated, found.seconds, found.table_correlation),
         accuracy_is="accuracy" if subject.splits.labelled else "agreement",
         splits=_split_sizes(subject),
     )
-    write_metrics(run.metrics, metrics)
-    conversation.progress.advance("measured on the test set")
-    return metrics
 
 
 def budget_lines(subject: Subject, policy: CompressionPolicy, exported: OnnxCost | None) -> tuple[BudgetLine, ...]:
