@@ -35,8 +35,6 @@ class Grid:
 
     def rounded(self, values: Tensor) -> Tensor:
         """Each value's nearest level; gradients pass straight through inside the grid, and are 0 outside."""
-        if torch.compiler.is_exporting():
-            return self._as_operator(values)
         if torch.is_grad_enabled() and values.requires_grad:
             rounded: Tensor = _StraightThrough.apply(values, *self._over(values), self.low, self.high)
             return rounded
@@ -47,12 +45,6 @@ class Grid:
         """What `rounded` would store, int32, shaped like `values`."""
         scale, zero_point = self._over(values)
         return (torch.round(values / scale) + zero_point).clamp(self.low, self.high).int()
-
-    def _as_operator(self, values: Tensor) -> Tensor:
-        """By the one operator that exporters turn into quantized tensors; here it takes nine times as long."""
-        if self.scale.ndim == 0:
-            return torch.fake_quantize_per_tensor_affine(values, self.scale, self.zero_point, self.low, self.high)
-        return torch.fake_quantize_per_channel_affine(values, self.scale, self.zero_point, 0, self.low, self.high)
 
     def _over(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and zero point, shaped to go with `values`."""
