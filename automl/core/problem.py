@@ -15,6 +15,9 @@ from automl.core.policy import CompressionPolicy
 from automl.core.projection import Projection
 from automl.core.sensitivity import SensitivityTable
 
+LARGEST_LOG = 2.0
+"""Searchers draw log-multipliers between minus this and this: a seventh to seven times what the table says."""
+
 Decoder = Callable[[NDArray[np.float64]], NDArray[np.int64]]
 """Logarithms of the multipliers of each knob's losses -> the values that lose least within the budget."""
 

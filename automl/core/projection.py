@@ -84,10 +84,14 @@ class Projection:
 
     def used(self, values: Values) -> NDArray[np.float64]:
         """Share of the tightest budget that each row of `values` takes; at most 1 where all are met."""
+        return np.asarray(self.shares(values).max(axis=1), dtype=np.float64)
+
+    def shares(self, values: Values) -> NDArray[np.float64]:
+        """Shape `(rows, limits)`: share of each limit, in the order of `budget.limits`."""
         widths, bits = values[:, : len(self._choices)], values[:, len(self._choices) :]
         laid_out = None if not self._of_bits or self._layout is None else bits[:, self._layout]
         costs = self._cost_model.table(widths, laid_out)[:, self._columns]
-        return np.asarray((costs / self._allowed).max(axis=1), dtype=np.float64)
+        return np.asarray(costs / self._allowed, dtype=np.float64)
 
     def _used(self, widths: Values, bits: Values) -> NDArray[np.float64]:
         """Of many rows of widths with the same bits, or the other way round."""

@@ -45,17 +45,28 @@ class SensitivityTable:
         Raises:
             InputError: If a choice is not in the table.
         """
-        total = 0.0
-        for knob, choices, losses in zip(self.knobs, self.choices, self.losses, strict=True):
-            chosen = values.get(knob, choices[-1])
-            if chosen in choices:
-                total += losses[choices.index(chosen)]
-            elif chosen != 0:
+        return sum(
+            self.parts([values.get(knob, choices[-1]) for knob, choices in zip(self.knobs, self.choices, strict=True)])
+        )
+
+    def parts(self, values: Sequence[int]) -> list[float]:
+        """What each knob adds to the loss of a policy, in nats.
+
+        Args:
+            values: One per knob, in the order of `knobs`; 0 in a row without it is 0 loss, as `loss` says.
+
+        Raises:
+            InputError: If a choice is not in the table.
+        """
+        found = []
+        for knob, choices, losses, chosen in zip(self.knobs, self.choices, self.losses, values, strict=True):
+            if chosen not in choices and chosen != 0:
                 raise InputError(
                     f"A policy must have choices of the sensitivity table, but it has {chosen} for {knob!r}. "
                     f"Choose one of {', '.join(map(str, choices))}."
                 )
-        return total
+            found.append(losses[choices.index(chosen)] if chosen in choices else 0.0)
+        return found
 
     def multiplied(self, log_multipliers: NDArray[np.float64]) -> "SensitivityTable":
         """The table with the losses of knob k multiplied by `exp(log_multipliers[k])` (SPDY, Frantar & Alistarh 2022).

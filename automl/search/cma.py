@@ -9,8 +9,8 @@ import optuna
 from cmaes import SepCMA  # type: ignore[attr-defined]
 from numpy.typing import NDArray
 
-from automl.core.problem import Problem
-from automl.search.multipliers import LARGEST, tried
+from automl.core.problem import LARGEST_LOG, Problem
+from automl.search.multipliers import tried
 
 _SPREAD = 0.3
 """First standard deviation of the logarithms of the multipliers."""
@@ -22,7 +22,7 @@ def cma_draw(problem: Problem, study: optuna.Study, generator: np.random.Generat
     optimizer = SepCMA(
         mean=np.zeros(count),
         sigma=_SPREAD,
-        bounds=np.array([[-LARGEST, LARGEST]] * count),
+        bounds=np.array([[-LARGEST_LOG, LARGEST_LOG]] * count),
         seed=int(generator.integers(2**31)),
     )
     trials, size = tried(problem, study), optimizer.population_size

@@ -15,12 +15,10 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
+from automl.core.exchange import exchange
 from automl.core.policy import CompressionPolicy
-from automl.core.problem import Problem
+from automl.core.problem import LARGEST_LOG, Problem
 from automl.search.sampler import uniform_policy
-
-LARGEST = 2.0
-"""Logarithms of multipliers lie between -LARGEST and LARGEST: a seventh to seven times what the table says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,9 @@ class MultiplierEngine:
 
     def propose(self, problem: Problem, trial: optuna.Trial) -> CompressionPolicy:
         """The solver's answer for the multipliers that `trial` suggests."""
-        return problem.solved([trial.suggest_float(name, -LARGEST, LARGEST) for name in multiplier_names(problem)])
+        return problem.solved(
+            [trial.suggest_float(name, -LARGEST_LOG, LARGEST_LOG) for name in multiplier_names(problem)]
+        )
 
 
 def multiplier_names(problem: Problem) -> list[str]:
@@ -69,14 +69,14 @@ class ProposalSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """All multipliers, whatever earlier trials had."""
-        return {name: FloatDistribution(-LARGEST, LARGEST) for name in multiplier_names(self._problem)}
+        return {name: FloatDistribution(-LARGEST_LOG, LARGEST_LOG) for name in multiplier_names(self._problem)}
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The proposal, within `LARGEST`."""
+        """The proposal, within `LARGEST_LOG`."""
         generator = np.random.default_rng([self._seed, trial.number])
-        proposed = np.clip(self._proposal(self._problem, study, generator), -LARGEST, LARGEST)
+        proposed = np.clip(self._proposal(self._problem, study, generator), -LARGEST_LOG, LARGEST_LOG)
         return dict(zip(multiplier_names(self._problem), proposed.tolist(), strict=True))
 
     def sample_independent(
@@ -105,23 +105,10 @@ def matching(problem: Problem, policy: CompressionPolicy) -> NDArray[np.float64]
         policy: Any policy of its search space.
 
     Returns:
-        Shape `(knobs,)`, centred and clipped to `LARGEST`; 0 where a group has one width.
+        Shape `(knobs,)`, centred and clipped to `LARGEST_LOG`; 0 where a group has one width.
     """
-    widths = problem.values(policy)
-    below, above = widths.copy(), widths.copy()
-    gain = np.zeros(len(widths))
-    for k, (choices, losses) in enumerate(zip(problem.sensitivity.choices, problem.sensitivity.losses, strict=True)):
-        at = int(np.searchsorted(choices, widths[k]))
-        low, high = max(at - 1, 0), min(at + 1, len(choices) - 1)
-        below[k], above[k] = choices[low], choices[high]
-        gain[k] = losses[low] - losses[high]
-    rows = np.repeat(widths[None], len(widths), axis=0)
-    wider, narrower = rows.copy(), rows.copy()
-    np.fill_diagonal(wider, above)
-    np.fill_diagonal(narrower, below)
-    price = problem.projection.used(wider) - problem.projection.used(narrower)
-    known = (gain > 0) & (price > 0)
-    balance = np.zeros(len(widths))
-    balance[known] = np.log(price[known] / gain[known])
-    balance[known] -= balance[known].mean() if known.any() else 0.0
-    return np.clip(balance, -LARGEST, LARGEST)
+    steps = exchange(problem.sensitivity, problem.projection, problem.values(policy))
+    balance = np.zeros(len(problem.knobs))
+    balance[steps.known] = np.log(steps.price[steps.known] / steps.gain[steps.known])
+    balance[steps.known] -= balance[steps.known].mean() if steps.known.any() else 0.0
+    return np.clip(balance, -LARGEST_LOG, LARGEST_LOG)

@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from automl.core.evaluation import Evaluation
-from automl.core.policy import CompressionPolicy
-from automl.core.problem import Problem
-from automl.search.multipliers import LARGEST
+from automl.core.problem import LARGEST_LOG, Problem
 from automl.store.trials import completed
 
 _PRIOR = 0.7
@@ -45,7 +43,7 @@ class _Posterior:
 
     def draw(self, generator: np.random.Generator, spread: float) -> Vector:
         noise = self.root @ generator.standard_normal(self.root.shape[1])
-        return np.clip(self.mean + spread * noise, -LARGEST, LARGEST)
+        return np.clip(self.mean + spread * noise, -LARGEST_LOG, LARGEST_LOG)
 
 
 def refitted(problem: Problem, study: optuna.Study, generator: np.random.Generator) -> Vector:
@@ -66,7 +64,7 @@ def refitted(problem: Problem, study: optuna.Study, generator: np.random.Generat
 
 def _fitted(problem: Problem, evaluations: Sequence[Evaluation]) -> _Posterior:
     """The posterior's mode and, by its curvature there, its spread (Laplace)."""
-    losses = np.array([_losses(problem, evaluation.policy) for evaluation in evaluations])
+    losses = np.array([problem.sensitivity.parts(problem.values(each.policy).tolist()) for each in evaluations])
     measured = np.log(np.maximum([evaluation.divergence for evaluation in evaluations], _LEAST_LOSS))
     noise = _NOISE * np.exp((measured - measured.min()) / _LOCALITY * np.log(2.0))
     groups = losses.shape[1]
@@ -84,15 +82,8 @@ def _fitted(problem: Problem, evaluations: Sequence[Evaluation]) -> _Posterior:
 
     start = np.zeros(groups + 1)
     start[groups] = measured.min() - np.log(losses[measured.argmin()].sum() + _LEAST_LOSS)
-    bound = np.append(np.full(groups, LARGEST), np.inf)
+    bound = np.append(np.full(groups, LARGEST_LOG), np.inf)
     found = least_squares(residuals, start, jac=jacobian, bounds=(-bound, bound), method="trf")
     slopes = jacobian(found.x)
     root = np.linalg.inv(np.linalg.cholesky(slopes.T @ slopes)).T
     return _Posterior(found.x[:groups], root[:groups, :])
-
-
-def _losses(problem: Problem, policy: CompressionPolicy) -> list[float]:
-    """The table's loss of each knob at the policy's values; 0 for a group that went with another's branch."""
-    table = problem.sensitivity
-    rows = zip(problem.values(policy).tolist(), table.choices, table.losses, strict=True)
-    return [losses[choices.index(value)] if value in choices else 0.0 for value, choices, losses in rows]

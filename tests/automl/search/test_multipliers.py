@@ -3,8 +3,9 @@ import optuna
 import pytest
 
 from automl.core.policy import CompressionPolicy
-from automl.search.multipliers import LARGEST, matching, multiplier_names, tried
-from automl.search.refit import _fitted, _losses
+from automl.core.problem import LARGEST_LOG
+from automl.search.multipliers import matching, multiplier_names, tried
+from automl.search.refit import _fitted
 from automl.search.registry import find_engine
 from automl.search.sampler import uniform_policy
 from automl.store.trials import completed
@@ -33,7 +34,7 @@ def test_the_multipliers_that_match_the_uniform_policy_lead_about_there() -> Non
     problem = separable_problem(SeparableEvaluator())
     uniform = uniform_policy(problem)
     z = matching(problem, uniform)
-    assert bool((np.abs(z) <= LARGEST).all())
+    assert bool((np.abs(z) <= LARGEST_LOG).all())
     # The most sensitive block of the table has the smallest multiplier, the least sensitive one the largest.
     sensitivities = [losses[0] for losses in problem.sensitivity.losses]
     assert int(z.argmin()) == int(np.argmax(sensitivities))
@@ -66,6 +67,6 @@ def test_a_branch_that_went_along_has_no_loss_of_its_own() -> None:
     problem = separable_problem(SeparableEvaluator())
     channels = dict(uniform_policy(problem).channels)
     channels["block3"] = 0
-    losses = _losses(problem, CompressionPolicy(channels))
+    losses = problem.sensitivity.parts(problem.values(CompressionPolicy(channels)).tolist())
     assert losses[3] == 0.0
     assert losses[2] == problem.sensitivity.losses[2][3]  # 16 of 32 channels, the fourth width
