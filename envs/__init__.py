@@ -1,1 +1,1 @@
-"""The gymnasium environment (to come); import from its submodules."""
+"""The gymnasium environment; import from its submodules."""
