@@ -28,7 +28,12 @@ def divergence_reward(evaluation: Evaluation, expected: float) -> float:
 
     A difference of 0.1 is one of 10% in the divergence, at every budget.
     """
-    return -math.log((evaluation.divergence + _LEAST_LOSS) / (expected + _LEAST_LOSS))
+    return loss_reward(evaluation.divergence, expected)
+
+
+def loss_reward(loss: float, expected: float) -> float:
+    """`divergence_reward` of any loss in nats."""
+    return -math.log((loss + _LEAST_LOSS) / (expected + _LEAST_LOSS))
 
 
 def accuracy_reward(evaluation: Evaluation, expected: float) -> float:

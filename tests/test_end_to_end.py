@@ -257,3 +257,26 @@ def test_a_run_whose_data_changed_is_not_resumed(tmp_path: Path) -> None:
     assert ended.code == 2
     assert "data: was" in ended.err
     assert (tmp_path / "runs" / "r" / "best" / "model.onnx").is_file()
+
+
+def test_a_killed_agent_ends_with_exactly_the_trials_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    asked = ("search", "--budget", "0.25flops", "--engine", "ddpg", "--trials", "12", "--limit", "500")
+    arguments = (*asked, "--epochs", "2", "--finetune-epochs", "0")
+    whole = run(*arguments, "--name", "whole", cwd=tmp_path)
+    assert whole.code == 0, whole.err
+    process = start(*arguments, "--name", "killed", cwd=tmp_path)
+    folder = tmp_path / "runs" / "killed"
+    wait_for_trials(folder, 5)
+    time.sleep(float(np.random.default_rng().uniform(0.0, 0.5)))
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    ended = run("resume", "killed", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    rows = [
+        [row for row in table_of(each).values() if row["state"] == "complete"]
+        for each in (tmp_path / "runs" / "whole", folder)
+    ]
+    for row in rows[0] + rows[1]:
+        del row["number"], row["seconds"]  # a killed trial keeps its number
+    assert len(rows[0]) == 12
+    assert rows[0] == rows[1]

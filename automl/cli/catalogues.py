@@ -41,12 +41,10 @@ def engines(json: Json = False) -> None:
     """List the search engines."""
     from automl.cli.listing import listing, show_table
     from automl.cli.outcome import show_json
-    from automl.search.registry import COMING, ENGINES
+    from automl.search.registry import AGENTS, ENGINES
 
-    rows = [(name, entry.description) for name, entry in ENGINES.items()]
+    rows = [*((name, entry.description) for name, entry in ENGINES.items()), *AGENTS.items()]
     if json:
-        there = [{"name": name, "description": description, "available": True} for name, description in rows]
-        later = [{"name": name, "description": "in a later version", "available": False} for name in COMING]
-        show_json([*there, *later])
+        show_json([{"name": name, "description": description} for name, description in rows])
         return
-    show_table(listing(), ("Engine", "How it searches"), [*rows, *((name, "in a later version") for name in COMING)])
+    show_table(listing(), ("Engine", "How it searches"), rows)

@@ -25,6 +25,10 @@ def search(
         str | None, typer.Option(help="A .pth or .safetensors file, or `pretrained`. Without it a baseline is trained.")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="How to search; `automl engines` lists them.")] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(help="Settings of the engines ddpg, td3 and sac, such as reward=kl,actions=direct,noise=0.2."),
+    ] = None,
     trials: Annotated[int | None, typer.Option(help="Policies to evaluate in all.")] = None,
     time: Annotated[str | None, typer.Option(help="Longest search, such as 90s, 30m or 2h.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the new run.")] = None,
@@ -65,6 +69,7 @@ def search(
         "data": data,
         "weights": weights,
         "engine": engine,
+        "agent": agent,
         "trials": trials,
         "time_s": None if time is None else seconds(time),
         "seed": seed,

@@ -84,7 +84,7 @@ def standing(run: Run) -> Standing:
     """
     busy = _busy(run.path / "run.lock")
     config = load_config(run.config)
-    engine = find_engine(config.engine)
+    engine = find_engine(config.engine, config.agent)
     asked = config.trials if engine.most_trials is None else min(config.trials, engine.most_trials)
     trials, best = _trials(run)
     metrics = read_metrics(run.metrics) if run.metrics.is_file() else None

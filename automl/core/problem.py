@@ -56,6 +56,11 @@ class Problem:
         """
         return policy_of(self.knobs, self.decode(np.asarray(log_multipliers, dtype=np.float64)).tolist())
 
+    def ratios(self, policy: CompressionPolicy) -> list[float]:
+        """What `feasible` makes the policy of, where it meets the budget and uses it; one number in [0, 1] per knob."""
+        least, most = _ends(self.knobs)
+        return [float(each) for each in (self.values(policy) - least) / np.maximum(most - least, 1.0)]
+
     def values(self, policy: CompressionPolicy) -> NDArray[np.int64]:
         """The policy's value of each knob; the most bits for layers that went with their branch."""
         found = values_of(self.knobs, policy)
@@ -63,6 +68,11 @@ class Problem:
 
 
 def _scaled(knobs: Sequence[Knob], ratios: Sequence[float]) -> NDArray[np.float64]:
-    most = np.array([knob.choices[-1] for knob in knobs], dtype=np.float64)
-    least = np.array([0 if knob.kind == "channels" else knob.choices[0] for knob in knobs], dtype=np.float64)
+    least, most = _ends(knobs)
     return np.asarray(least + np.asarray(ratios, dtype=np.float64) * (most - least), dtype=np.float64)
+
+
+def _ends(knobs: Sequence[Knob]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the ratios 0 and 1 stand for."""
+    least = np.array([0 if knob.kind == "channels" else knob.choices[0] for knob in knobs], dtype=np.float64)
+    return least, np.array([knob.choices[-1] for knob in knobs], dtype=np.float64)

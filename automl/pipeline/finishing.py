@@ -179,7 +179,7 @@ def _measured(
     if result.quantized is not None:
         given = answers(result.quantized, test, dense.device)
         rounded = _at_bits(subject, best, _row(subject, best, given, reference), in_float, exported.layers)
-    engine = find_engine(subject.config.engine).name
+    engine = find_engine(subject.config.engine, subject.config.agent).name
     return Metrics(
         baseline=_row(subject, dense_policy(subject.traced.graph), reference, reference),
         uniform=_untuned_row(subject, dense, found.uniform, test, reference),

@@ -121,7 +121,7 @@ def _run_trials(run: Run, subject: Subject, problem: Problem, study: optuna.Stud
     config = subject.config
     groups = [knob.target for knob in problem.knobs if knob.kind == "channels"]
     layers = [knob.target for knob in problem.knobs if knob.kind == "weight_bits"]
-    engine = find_engine(config.engine)
+    engine = find_engine(config.engine, config.agent)
     asked = config.trials if engine.most_trials is None else min(config.trials, engine.most_trials)
 
     def show(report: TrialReport) -> None:
@@ -142,6 +142,7 @@ def _run_trials(run: Run, subject: Subject, problem: Problem, study: optuna.Stud
         deadline=deadline,
         stop=conversation.stop,
         on_trial=show,
+        folder=run.state / "agent",
     )
     write_trials_csv(run.trials_csv, study, groups, layers)
     if conversation.stop():

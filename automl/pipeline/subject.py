@@ -125,7 +125,7 @@ def _checked_settings(config: RunConfig) -> Budget:
     if config.bits is not None:
         BitChoices.parse(config.bits)
         first_and_last(config.first_last_bits)
-    find_engine(config.engine)
+    find_engine(config.engine, config.agent)
     if config.importance not in CRITERIA:
         raise InputError(f"`--importance` must be one of {', '.join(CRITERIA)}, but got {config.importance!r}.")
     at_least = {

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
 
@@ -29,6 +31,25 @@ class TrialReport:
     """Whether an equal policy had been evaluated before."""
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One run of the search loop, as an engine sees it."""
+
+    seed: int
+    """Base seed of the run, the same in every session."""
+    trials: int
+    """Trials that the study had when the session began, failed ones included."""
+    asked: int
+    """Completed trials at which the search ends."""
+    folder: Path | None = None
+    """Where an engine may keep what it goes on from; None for a search in memory."""
+
+    @property
+    def fresh_seed(self) -> int:
+        """Unlike that of other sessions: a sampler without memory would repeat its proposals with the base seed."""
+        return int(np.random.SeedSequence([self.seed, self.trials]).generate_state(1)[0])
+
+
 class Engine(Protocol):
     """Proposes policies. Each engine's test inherits `tests.contracts.engine.EngineContract`."""
 
@@ -42,7 +63,7 @@ class Engine(Protocol):
         """Trials after which it has nothing new to propose; None where it always has."""
         ...
 
-    def sampler(self, problem: Problem, seed: int) -> BaseSampler:
+    def sampler(self, problem: Problem, session: Session) -> BaseSampler:
         """The Optuna sampler that fills in a trial's parameters."""
         ...
 

@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial
 from automl.core.exchange import exchange
 from automl.core.policy import CompressionPolicy
 from automl.core.problem import LARGEST_LOG, Problem
+from automl.search.engine import Session
 from automl.search.sampler import uniform_policy
 
 
@@ -27,14 +28,14 @@ class MultiplierEngine:
 
     name: str
     """Its name on the command line."""
-    build: Callable[[Problem, int], BaseSampler]
-    """Problem and seed -> sampler."""
+    build: Callable[[Problem, Session], BaseSampler]
+    """Problem and session -> sampler."""
     most_trials: int | None = None
     """Trials after which it has nothing new to propose; None where it always has."""
 
-    def sampler(self, problem: Problem, seed: int) -> BaseSampler:
-        """A fresh sampler; two with one seed propose the same after the same trials."""
-        return self.build(problem, seed)
+    def sampler(self, problem: Problem, session: Session) -> BaseSampler:
+        """A fresh sampler; two of equal sessions propose the same after the same trials."""
+        return self.build(problem, session)
 
     def first(self, problem: Problem) -> Mapping[str, float] | None:
         """The solver's plain answer comes before all that is sampled."""

@@ -4,11 +4,13 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from optuna.samplers import GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
 from automl.core.errors import InputError
+from automl.core.problem import Problem
+from automl.search.agent_settings import AgentSettings, Algorithm, parse_settings
 from automl.search.cma import cma_draw
-from automl.search.engine import Engine
+from automl.search.engine import Engine, Session
 from automl.search.evolution import evolved
 from automl.search.multipliers import MultiplierEngine, Proposal, ProposalSampler
 from automl.search.refit import refitted
@@ -24,15 +26,15 @@ class EngineEntry:
 
 
 def _uniform() -> Engine:
-    return SamplerEngine("uniform", lambda seed: RandomSampler(seed=seed), most_trials=1)
+    return SamplerEngine("uniform", lambda _, session: RandomSampler(seed=session.fresh_seed), most_trials=1)
 
 
 def _random() -> Engine:
-    return SamplerEngine("random", lambda seed: RandomSampler(seed=seed))
+    return SamplerEngine("random", lambda _, session: RandomSampler(seed=session.fresh_seed))
 
 
 def _proposing(name: str, proposal: Proposal) -> Engine:
-    return MultiplierEngine(name, lambda problem, seed: ProposalSampler(problem, seed, proposal))
+    return MultiplierEngine(name, lambda problem, session: ProposalSampler(problem, session.fresh_seed, proposal))
 
 
 def _solver() -> Engine:
@@ -44,12 +46,15 @@ def _evolution() -> Engine:
 
 
 def _tpe() -> Engine:
-    return MultiplierEngine("tpe", lambda _, seed: TPESampler(seed=seed, n_startup_trials=10, multivariate=True))
+    def build(problem: Problem, session: Session) -> BaseSampler:
+        return TPESampler(seed=session.fresh_seed, n_startup_trials=10, multivariate=True)
+
+    return MultiplierEngine("tpe", build)
 
 
 def _gp() -> Engine:
     # Evaluations have no noise, but rounded widths make steps, which `deterministic_objective=True` would not expect.
-    return MultiplierEngine("gp", lambda _, seed: GPSampler(seed=seed))
+    return MultiplierEngine("gp", lambda _, session: GPSampler(seed=session.fresh_seed))
 
 
 def _cma() -> Engine:
@@ -66,23 +71,43 @@ ENGINES: dict[str, EngineEntry] = {
     "random": EngineEntry("random keep ratios, scaled to the budget", _random),
     "uniform": EngineEntry("narrows every layer by one factor: a single trial, the baseline of all others", _uniform),
 }
-COMING = ("ddpg", "td3", "sac")
-"""Engines of later versions."""
+AGENTS: dict[Algorithm, str] = {
+    "ddpg": "AMC's agent: DDPG proposes keep ratios, always within the budget",
+    "td3": "TD3 corrects the solver; it is pretrained on the table",
+    "sac": "SAC corrects the solver; it is pretrained on the table",
+}
+"""Engines that learn by reinforcement, and what they are; they take settings."""
 
 
-def find_engine(name: str) -> Engine:
+def find_engine(name: str, agent: str | None = None) -> Engine:
     """The engine called `name`.
 
+    Args:
+        name: As `automl engines` lists it.
+        agent: Settings of an agent, such as `noise=0.2`.
+
     Raises:
-        InputError: If there is none; the nearest names are offered.
+        InputError: If there is none (the nearest names are offered), or settings are wrong or not for this engine.
     """
+    for algorithm in AGENTS:
+        if name == algorithm:
+            return _agent(algorithm, parse_settings(algorithm, agent))
     if name in ENGINES:
+        if agent is not None:
+            raise InputError(f"`--agent` is for the engines {', '.join(AGENTS)}, but the engine is {name!r}.")
         return ENGINES[name].build()
-    there = ", ".join(ENGINES)
-    if name in COMING:
-        raise InputError(
-            f"An engine must be in this version, but {name!r} is coming in a later one. Use one of: {there}."
-        )
-    near = difflib.get_close_matches(name, ENGINES)
-    way_out = f"Did you mean {' or '.join(near)}?" if near else f"There are: {there}."
+    there = [*ENGINES, *AGENTS]
+    near = difflib.get_close_matches(name, there)
+    way_out = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(there)}."
     raise InputError(f"An engine must be one that `automl engines` lists, but {name!r} is not. {way_out}")
+
+
+def _agent(algorithm: Algorithm, settings: AgentSettings) -> Engine:
+    def build(problem: Problem, session: Session) -> BaseSampler:
+        from automl.search.agent_sampler import AgentSampler  # SB3 takes seconds
+
+        return AgentSampler(problem, algorithm, settings, session)
+
+    if settings.actions == "residual":
+        return MultiplierEngine(algorithm, build)
+    return SamplerEngine(algorithm, build, least_ratio=0.0, solved_first=settings.seeded)

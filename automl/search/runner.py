@@ -5,8 +5,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
@@ -16,7 +16,7 @@ from automl.core.errors import InterruptedRunError, SearchError
 from automl.core.evaluation import Evaluation
 from automl.core.problem import Problem
 from automl.search.cache import EvaluationCache
-from automl.search.engine import Engine, TrialReport
+from automl.search.engine import Engine, Session, TrialReport
 from automl.search.sampler import uniform_policy
 from automl.store.study import FAILURE, reap
 from automl.store.trials import completed, remember
@@ -46,6 +46,7 @@ def search(
     deadline: float | None,
     stop: Callable[[], bool],
     on_trial: Callable[[TrialReport], None],
+    folder: Path | None = None,
 ) -> Evaluation:
     """Evaluates policies until `trials` of them are completed, and returns the one with the lowest divergence.
 
@@ -62,6 +63,7 @@ def search(
         deadline: No trial starts after this time of `time.monotonic()`, once there is a result.
         stop: Polled before each trial; where it says True, the search ends with what it has.
         on_trial: Called after each completed trial.
+        folder: Where the engine may keep what it goes on from.
 
     Raises:
         SearchError: If `MOST_FAILURES` trials in a row failed.
@@ -71,7 +73,7 @@ def search(
     done = completed(study)
     cache = EvaluationCache(lambda policy: _finite(problem.evaluate(policy)), done)
     asked = trials if engine.most_trials is None else min(trials, engine.most_trials)
-    study.sampler = engine.sampler(problem, session_seed(seed, len(study.get_trials(deepcopy=False))))
+    study.sampler = engine.sampler(problem, Session(seed, len(study.get_trials(deepcopy=False)), asked, folder))
     _enqueue_first(problem, study, engine, cache)
     failures = 0
     while len(done) < asked and not stop() and not (done and _passed(deadline)):
@@ -94,11 +96,6 @@ def search(
 def lowest_divergence(evaluations: list[Evaluation]) -> Evaluation:
     """The best evaluation; of equal ones the first."""
     return min(evaluations, key=lambda evaluation: evaluation.divergence)
-
-
-def session_seed(seed: int, trials: int) -> int:
-    """Seed of a sampler that starts after `trials` trials: with the base seed it would repeat their proposals."""
-    return int(np.random.SeedSequence([seed, trials]).generate_state(1)[0])
 
 
 def _run_trial(problem: Problem, study: optuna.Study, engine: Engine, cache: EvaluationCache) -> _Outcome:

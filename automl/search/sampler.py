@@ -11,6 +11,7 @@ from optuna.samplers import BaseSampler
 from automl.core.knob import KnobKind, values_of
 from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
+from automl.search.engine import Session
 
 LEAST_RATIO = 0.1
 """Ratios are scaled to the budget, so that widths still come out below it.
@@ -28,18 +29,25 @@ class SamplerEngine:
 
     name: str
     """Its name on the command line."""
-    build: Callable[[int], BaseSampler]
-    """Seed -> sampler."""
+    build: Callable[[Problem, Session], BaseSampler]
+    """Problem and session -> sampler."""
     most_trials: int | None = None
     """Trials after which it has nothing new to propose; None where it always has."""
+    least_ratio: float = LEAST_RATIO
+    """The smallest ratio of channels that it suggests."""
+    solved_first: bool = False
+    """Whether the solver's plain answer comes right after the uniform policy."""
 
-    def sampler(self, problem: Problem, seed: int) -> BaseSampler:
-        """A fresh sampler; two with one seed propose the same after the same trials."""
-        return self.build(seed)
+    def sampler(self, problem: Problem, session: Session) -> BaseSampler:
+        """A fresh sampler; two of equal sessions propose the same after the same trials."""
+        return self.build(problem, session)
 
     def first(self, problem: Problem) -> Mapping[str, float] | None:
-        """Nothing: it knows no better than the uniform policy."""
-        return None
+        """The solver's plain answer, where it is asked for; else nothing better than the uniform policy is known."""
+        if not self.solved_first:
+            return None
+        plain = problem.ratios(problem.solved([0.0] * len(problem.knobs)))
+        return dict(zip(parameter_names(problem), plain, strict=True))
 
     def uniform(self, problem: Problem) -> Mapping[str, float]:
         """Equal keep ratios, and equal bits."""
@@ -47,7 +55,7 @@ class SamplerEngine:
 
     def propose(self, problem: Problem, trial: optuna.Trial) -> CompressionPolicy:
         """The feasible policy nearest to the ratios that `trial` suggests."""
-        least = [LEAST_RATIO if knob.kind == "channels" else 0.0 for knob in problem.knobs]
+        least = [self.least_ratio if knob.kind == "channels" else 0.0 for knob in problem.knobs]
         named = zip(parameter_names(problem), least, strict=True)
         return problem.feasible([trial.suggest_float(name, low, 1.0) for name, low in named])
 

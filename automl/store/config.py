@@ -28,6 +28,8 @@ class RunConfig:
     """Height and width of the images in pixels; None takes the model's own."""
     engine: str = "auto"
     """Search engine, a name that `automl engines` lists."""
+    agent: str | None = None
+    """Settings of an engine that learns by reinforcement, such as `reward=kl,noise=0.2`."""
     trials: int = 40
     """Policies to evaluate in all, resumed ones included; at least 1."""
     time_s: float | None = None

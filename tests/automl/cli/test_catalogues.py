@@ -4,7 +4,7 @@ import pytest
 
 from automl.data.registry import DATASETS
 from automl.models.registry import list_models
-from automl.search.registry import COMING, ENGINES
+from automl.search.registry import AGENTS, ENGINES
 from tests.automl.cli.conftest import Cli
 
 
@@ -13,7 +13,7 @@ from tests.automl.cli.conftest import Cli
     [
         ("models", [info.name for info in list_models()]),
         ("datasets", [info.name for info in DATASETS]),
-        ("engines", [*ENGINES, *COMING]),
+        ("engines", [*ENGINES, *AGENTS]),
     ],
 )
 def test_everything_is_listed_in_the_table_and_in_the_json(automl: Cli, command: str, names: list[str]) -> None:
@@ -22,10 +22,3 @@ def test_everything_is_listed_in_the_table_and_in_the_json(automl: Cli, command:
     first_words = [line.split()[0] for line in outcome.out.splitlines() if line.strip()]
     assert set(names) <= set(first_words)
     assert [row["name"] for row in json.loads(automl(command, "--json").out)] == names
-
-
-def test_engines_of_a_later_version_say_so(automl: Cli) -> None:
-    rows = {row["name"]: row for row in json.loads(automl("engines", "--json").out)}
-    assert rows["tpe"]["available"]
-    assert not rows["ddpg"]["available"]
-    assert "later version" in rows["ddpg"]["description"]

@@ -1,7 +1,7 @@
 import pytest
 
 from automl.core.errors import InputError
-from automl.search.registry import COMING, ENGINES, find_engine
+from automl.search.registry import AGENTS, ENGINES, find_engine
 
 
 @pytest.mark.parametrize("name", ["solver", "cma", "tpe", "gp", "evolution", "uniform", "random"])
@@ -20,11 +20,15 @@ def test_an_unknown_engine_is_refused_with_the_nearest_names() -> None:
 
 
 def test_an_engine_like_none_is_refused_with_all_names() -> None:
-    with pytest.raises(InputError, match="There are: auto, solver, cma, tpe, gp, evolution, random, uniform"):
+    with pytest.raises(InputError, match=r"There are: auto, solver, .* uniform, ddpg, td3, sac"):
         find_engine("quantum")
 
 
-@pytest.mark.parametrize("name", COMING)
-def test_an_engine_of_a_later_version_is_refused_as_coming(name: str) -> None:
-    with pytest.raises(InputError, match="is coming"):
-        find_engine(name)
+@pytest.mark.parametrize("name", AGENTS)
+def test_an_agent_is_found_with_its_settings(name: str) -> None:
+    assert find_engine(name, "noise=0.3").name == name
+
+
+def test_settings_of_an_agent_are_not_for_other_engines() -> None:
+    with pytest.raises(InputError, match="is for the engines ddpg, td3, sac, but the engine is 'cma'"):
+        find_engine("cma", "noise=0.3")

@@ -15,9 +15,9 @@ import automl
 from automl.core.errors import InterruptedRunError, RunError, SearchError
 from automl.core.evaluation import Evaluation, Evaluator
 from automl.core.policy import CompressionPolicy
-from automl.search.engine import TrialReport
+from automl.search.engine import Session, TrialReport
 from automl.search.registry import find_engine
-from automl.search.runner import MOST_FAILURES, search, session_seed
+from automl.search.runner import MOST_FAILURES, search
 from automl.store.study import FAILURE, open_study
 from automl.store.trials import completed
 from tests.contracts.problem import SeparableEvaluator, separable_problem
@@ -130,7 +130,7 @@ def test_a_uniform_trial_that_failed_is_tried_again_by_the_next_session() -> Non
 
 
 def test_a_later_session_has_another_seed() -> None:
-    seeds = {session_seed(0, trials) for trials in range(50)} | {session_seed(1, trials) for trials in range(50)}
+    seeds = {Session(base, trials, 50).fresh_seed for base in (0, 1) for trials in range(50)}
     assert len(seeds) == 100
 
 

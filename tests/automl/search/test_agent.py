@@ -1,0 +1,166 @@
+import logging
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import optuna
+import pytest
+
+from automl.core.errors import RunError
+from automl.core.policy import CompressionPolicy
+from automl.search.engine import Engine, TrialReport
+from automl.search.registry import find_engine
+from automl.search.runner import search
+from automl.search.sampler import uniform_policy
+from envs.observation import Observation, Observer
+from tests.contracts.engine import EngineContract, run_search
+from tests.contracts.joint import JointEvaluator, joint_problem
+from tests.contracts.problem import SeparableEvaluator, separable_problem
+
+QUICK = "hidden=16,batch=32,pretrain=2"
+SETTINGS = {"ddpg": "hidden=16", "td3": QUICK, "sac": QUICK}
+LEARNING = {"ddpg": "", "td3": "hidden=64", "sac": "hidden=64"}
+
+
+class AgentContract(EngineContract):
+    name: ClassVar[str]
+
+    @pytest.fixture
+    def engine(self) -> Engine:
+        return find_engine(self.name, SETTINGS[self.name])
+
+    def test_a_search_that_stops_and_goes_on_asks_for_what_one_without_a_break_does(self, tmp_path: Path) -> None:
+        whole = asked_for(self.name, tmp_path / "whole", [12])
+        assert asked_for(self.name, tmp_path / "parts", [4, 5, 12]) == whole
+
+    def test_it_goes_on_from_trials_alone(self, tmp_path: Path) -> None:
+        whole = asked_for(self.name, tmp_path / "whole", [10])
+        first = asked_for(self.name, tmp_path / "parts", [6], study := optuna.create_study())
+        for path in (tmp_path / "parts").iterdir():
+            path.unlink()
+        assert first + asked_for(self.name, tmp_path / "parts", [10], study) == whole
+
+
+class TestDdpg(AgentContract):
+    name = "ddpg"
+
+
+class TestTd3(AgentContract):
+    name = "td3"
+
+
+class TestSac(AgentContract):
+    name = "sac"
+
+
+def asked_for(
+    name: str, folder: Path, stops: list[int], study: optuna.Study | None = None, text: str | None = None
+) -> list[CompressionPolicy]:
+    """The policies evaluated by searches that end at these numbers of trials, each with a new agent."""
+    evaluator = SeparableEvaluator()
+    study = study or optuna.create_study()
+    for stop in stops:
+        reports: list[TrialReport] = []
+        # The same number is asked for each time, as by a user who stops the search.
+        search(
+            separable_problem(evaluator),
+            study,
+            find_engine(name, text or SETTINGS[name] + ",warmup=3"),
+            trials=12,
+            seed=0,
+            deadline=None,
+            stop=lambda reports=reports, stop=stop: bool(reports) and reports[-1].done >= stop,  # type: ignore[misc]
+            on_trial=reports.append,
+            folder=folder,
+        )
+    return evaluator.asked
+
+
+def test_from_a_truncated_state_it_goes_on_as_from_a_whole_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = asked_for("td3", tmp_path / "whole", [12])
+    study = optuna.create_study()
+    first = asked_for("td3", tmp_path / "parts", [6], study)
+    newest = max((tmp_path / "parts").iterdir())
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with caplog.at_level(logging.WARNING):
+        second = asked_for("td3", tmp_path / "parts", [12], study)
+    assert first + second == whole
+    assert f"{newest.name} is damaged" in caplog.text
+
+
+def test_a_state_of_other_trials_is_not_used(tmp_path: Path) -> None:
+    whole = asked_for("td3", tmp_path / "whole", [8])
+    assert asked_for("td3", tmp_path / "whole", [8]) == whole  # another study: its trials are learned from the start
+
+
+def test_other_settings_are_refused_when_a_search_goes_on(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    asked_for("td3", tmp_path, [4], study)
+    with pytest.raises(RunError, match=r"noise was 0\.2 and is 0\.4, hidden was 16 and is 24"):
+        asked_for("td3", tmp_path, [12], study, f"{QUICK},hidden=24,noise=0.4,warmup=3")
+
+
+def test_agents_that_correct_the_solver_begin_with_its_answer() -> None:
+    problem = separable_problem(SeparableEvaluator())
+    plain = problem.solved([0.0] * 8)
+    for name, text in (("td3", QUICK), ("ddpg", "hidden=16,seeded=true")):
+        evaluator = SeparableEvaluator()
+        run_search(find_engine(name, text), evaluator, trials=2)
+        assert evaluator.asked == [uniform_policy(problem), plain]
+
+
+def test_amcs_agent_begins_at_random_with_values_of_every_size() -> None:
+    evaluator = SeparableEvaluator()
+    run_search(find_engine("ddpg", "hidden=16,warmup=40"), evaluator, trials=30)
+    widths = [policy.channels["block0"] for policy in evaluator.asked[1:]]
+    assert len(set(widths)) >= 7  # of 8
+
+
+def test_an_agent_learns_from_trials_that_others_proposed(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    evaluator = SeparableEvaluator()
+    for name, text, trials in (("random", None, 6), ("td3", QUICK, 9)):
+        search(
+            separable_problem(evaluator),
+            study,
+            find_engine(name, text),
+            trials=trials,
+            seed=0,
+            deadline=None,
+            stop=lambda: False,
+            on_trial=lambda _: None,
+            folder=tmp_path,
+        )
+    assert len({policy.digest() for policy in evaluator.asked}) == 9
+
+
+def test_widths_and_bits_are_learned_together(tmp_path: Path) -> None:
+    for actions in ("residual", "direct"):
+        evaluator = JointEvaluator()
+        problem = joint_problem(evaluator)
+        search(
+            problem,
+            optuna.create_study(),
+            find_engine("td3", f"{QUICK},actions={actions}"),
+            trials=6,
+            seed=0,
+            deadline=None,
+            stop=lambda: False,
+            on_trial=lambda _: None,
+        )
+        assert len(evaluator.asked) == 6
+        for policy in evaluator.asked:
+            assert problem.budget.satisfied_by(problem.cost_model(policy), problem.dense)
+
+
+def blinded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is seen comes in another order each time."""
+    see, generator = Observer.__call__, np.random.default_rng(0)
+
+    def shuffled(self: Observer, episode: object) -> Observation:
+        found: Observation = generator.permutation(see(self, episode))  # type: ignore[arg-type]
+        return found
+
+    monkeypatch.setattr(Observer, "__call__", shuffled)
