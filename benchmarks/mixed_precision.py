@@ -6,29 +6,31 @@ quantized network answers before any training is shown beside it. Each result is
 """
 
 import argparse
+import functools
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 import optuna
 import torch
 
 from automl.cli.session import conversation
-from automl.core.errors import AutoMLError, InterruptedRunError
+from automl.core.errors import AutoMLError
 from automl.evaluate.interval import wilson95
 from automl.pipeline.conversation import Conversation
-from automl.pipeline.subject import Subject
 from benchmarks import mct_peer
 from benchmarks.bit_contest import BitArena, BitResult, ours_assigned
 from benchmarks.bit_task import Assigned, BitMethod, BitTask
 from benchmarks.cache import CACHE, ResultCache
+from benchmarks.cell import Cell, Failures, Place, collected
 from benchmarks.interval import mean95, paired95
 from benchmarks.methods import OURS
-from benchmarks.nets import Net, find_nets, open_net, remarks, why_not
+from benchmarks.nets import Net, Opener, find_nets, open_net, remarks, why_not
 from benchmarks.options import Options, parser, shared
 from benchmarks.report import Details, Report, Row, percent, publish
 
@@ -38,9 +40,6 @@ NETS = ("resnet20-clutter", "mobilenetv2-clutter")
 MEAN_BITS = (3.0, 2.5)
 """With 4 bits everywhere GPTQ alone already loses next to nothing on these networks (`benchmarks.quantization`)."""
 
-Opener = Callable[[Net, int], Subject]
-Place = tuple[str, float, str]
-"""(network, mean bits, method)."""
 BitResults = Mapping[Place, Sequence[BitResult]]
 """One result per seed."""
 
@@ -62,55 +61,34 @@ class BitPlan:
 
 def run(
     plan: BitPlan, methods: Mapping[str, BitMethod], cache: ResultCache, opener: Opener, talk: Conversation
-) -> tuple[BitResults, Mapping[Place, str]]:
+) -> tuple[BitResults, Failures]:
     """Every result of the plan, and what failed; a method that fails for one seed is left out there.
 
     Raises:
         InterruptedRunError: If the user stopped; what was measured is on disk.
     """
-    found: dict[Place, list[BitResult]] = {}
-    failures: dict[Place, str] = {}
+    return collected(_cells(plan, methods, opener, talk), cache, BitResult, _said, talk)
+
+
+def _cells(plan: BitPlan, methods: Mapping[str, BitMethod], opener: Opener, talk: Conversation) -> Iterator[Cell]:
     for net, mean, seed in product(plan.nets, plan.mean_bits, plan.seeds):
-        arena = _Lazy(net, mean, seed, plan, opener)
+        # Opened only if a result of it is missing.
+        arena = functools.cache(partial(_arena, opener, net, mean, seed))
         for name, method in methods.items():
+            facts = {"net": asdict(net), "mean_bits": mean, "seed": seed, "method": name}
+            facts |= {"epochs": plan.epochs, "threads": torch.get_num_threads()}
+            facts |= {"trials": plan.trials} if name == OURS else {}
             where = f"{net.name}, {mean:g} bits, seed {seed}, {name}"
-            try:
-                result = _result(arena, name, method, cache, talk)
-            except InterruptedRunError:
-                raise
-            except Exception as error:  # a peer may raise anything
-                failures[net.name, mean, name] = f"{where}: {type(error).__name__}: {error}"
-                talk.say(failures[net.name, mean, name])
-                continue
-            found.setdefault((net.name, mean, name), []).append(result)
-            talk.say(f"{where}: {_said(result)}")
-    return {place: results for place, results in found.items() if place not in failures}, failures
+            measure = partial(_measured, arena, method, plan, talk)
+            yield Cell((net.name, mean, name), where, facts, measure, plan.fresh)
 
 
-class _Lazy:
-    """Opens a network only if a result of it is missing."""
-
-    def __init__(self, net: Net, mean: float, seed: int, plan: BitPlan, opener: Opener) -> None:
-        self.net, self.mean, self.seed, self.plan = net, mean, seed, plan
-        self._opener = opener
-        self._arena: BitArena | None = None
-
-    def __call__(self) -> BitArena:
-        if self._arena is None:
-            self._arena = BitArena(self._opener(self.net, self.seed), self.mean)
-        return self._arena
+def _arena(opener: Opener, net: Net, mean: float, seed: int) -> BitArena:
+    return BitArena(opener(net, seed), mean)
 
 
-def _result(arena: _Lazy, name: str, method: BitMethod, cache: ResultCache, talk: Conversation) -> BitResult:
-    plan = arena.plan
-    facts = {"net": asdict(arena.net), "mean_bits": arena.mean, "seed": arena.seed, "method": name}
-    facts |= {"epochs": plan.epochs, "threads": torch.get_num_threads()}
-    facts |= {"trials": plan.trials} if name == OURS else {}
-
-    def measure() -> dict[str, object]:
-        return arena().measure(method, plan.epochs, plan.trials, talk.stop).to_json()
-
-    return BitResult(**cache.get(facts, measure, fresh=plan.fresh))
+def _measured(arena: Callable[[], BitArena], method: BitMethod, plan: BitPlan, talk: Conversation) -> dict[str, Any]:
+    return arena().measure(method, plan.epochs, plan.trials, talk.stop).to_json()
 
 
 def _said(result: BitResult) -> str:

@@ -1,7 +1,7 @@
 """The networks that benchmarks measure on: trained once, kept in `benchmarks/.cache`, and mostly not saturated."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class Net:
     """Whether the data has a test set of its own, so that one baseline serves every seed."""
 
 
+Opener = Callable[[Net, int], Subject]
+"""Makes the trained network and its data for one seed."""
 NETS = (
     Net("digits", "cifar_resnet20", "digits", own_test=False),
     Net("resnet20-clutter", "cifar_resnet20", "synthetic:clutter"),

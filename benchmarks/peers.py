@@ -6,32 +6,31 @@ soon as it is there: a benchmark that was interrupted goes on where it was.
 """
 
 import argparse
+import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
+from typing import Any
 
 import optuna
 import torch
 
 from automl.cli.session import conversation
-from automl.core.errors import AutoMLError, InputError, InterruptedRunError
+from automl.core.errors import AutoMLError, InputError
 from automl.pipeline.conversation import Conversation
-from automl.pipeline.subject import Subject
 from benchmarks.cache import CACHE, ResultCache
+from benchmarks.cell import Cell, Failures, collected
 from benchmarks.contest import Arena, Effort, Result
 from benchmarks.method import Method
 from benchmarks.methods import OURS, find_methods
-from benchmarks.nets import BY_DEFAULT, Net, find_nets, open_net, remarks, why_not
+from benchmarks.nets import BY_DEFAULT, Net, Opener, find_nets, open_net, remarks, why_not
 from benchmarks.options import Options, parser, shared, shares
 from benchmarks.report import Report, percent, publish
-from benchmarks.standings import Place, Results, rows, tables
+from benchmarks.standings import Results, rows, tables
 
 BUDGETS = (0.5, 0.25, 0.125)
-
-Opener = Callable[[Net, int], Subject]
-Failures = Mapping[Place, str]
-"""What went wrong where, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,49 +56,30 @@ def run(
     Raises:
         InterruptedRunError: If the user stopped; what was measured is on disk.
     """
-    found: dict[Place, list[Result]] = {}
-    failures: dict[Place, str] = {}
+    return collected(_cells(plan, methods, opener, talk), cache, Result, _said, talk)
+
+
+def _cells(plan: Plan, methods: Mapping[str, Method], opener: Opener, talk: Conversation) -> Iterator[Cell]:
     for net, seed in product(plan.nets, plan.seeds):
-        arena = _Lazy(net, seed, plan, opener)
+        # Opened only if a result of it is missing.
+        arena = functools.cache(partial(_arena, opener, net, seed))
         for budget, (name, method) in product(plan.budgets, methods.items()):
+            facts = {"net": asdict(net), "budget": budget, "seed": seed, "method": name, "quick": plan.quick}
+            facts |= {"epochs": plan.effort.epochs, "threads": torch.get_num_threads()}
+            facts |= {"trials": plan.effort.trials} if name == OURS else {}
             where = f"{net.name} {percent(budget)} seed {seed}, {name}"
-            try:
-                result = _result(arena, name, method, budget, cache, talk)
-            except InterruptedRunError:
-                raise
-            except Exception as error:  # a peer may raise anything
-                failures[net.name, budget, name] = f"{where}: {type(error).__name__}: {error}"
-                talk.say(failures[net.name, budget, name])
-                continue
-            found.setdefault((net.name, budget, name), []).append(result)
-            talk.say(f"{where}: {_said(result)}")
-    return {place: results for place, results in found.items() if place not in failures}, failures
+            measure = partial(_measured, arena, method, budget, plan.effort, talk)
+            yield Cell((net.name, budget, name), where, facts, measure, name in plan.fresh)
 
 
-class _Lazy:
-    """Opens a network only if a result of it is missing."""
-
-    def __init__(self, net: Net, seed: int, plan: Plan, opener: Opener) -> None:
-        self.net, self.seed, self.plan = net, seed, plan
-        self._opener = opener
-        self._arena: Arena | None = None
-
-    def __call__(self) -> Arena:
-        if self._arena is None:
-            self._arena = Arena(self._opener(self.net, self.seed))
-        return self._arena
+def _arena(opener: Opener, net: Net, seed: int) -> Arena:
+    return Arena(opener(net, seed))
 
 
-def _result(arena: _Lazy, name: str, method: Method, budget: float, cache: ResultCache, talk: Conversation) -> Result:
-    plan = arena.plan
-    facts = {"net": asdict(arena.net), "budget": budget, "seed": arena.seed, "method": name, "quick": plan.quick}
-    facts |= {"epochs": plan.effort.epochs, "threads": torch.get_num_threads()}
-    facts |= {"trials": plan.effort.trials} if name == OURS else {}
-
-    def measure() -> dict[str, object]:
-        return arena().measure(method, budget, plan.effort, talk.stop).to_json()
-
-    return Result(**cache.get(facts, measure, fresh=name in plan.fresh))
+def _measured(
+    arena: Callable[[], Arena], method: Method, budget: float, effort: Effort, talk: Conversation
+) -> dict[str, Any]:
+    return arena().measure(method, budget, effort, talk.stop).to_json()
 
 
 def _said(result: Result) -> str:

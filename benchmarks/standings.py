@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from automl.evaluate.interval import wilson95
+from benchmarks.cell import Place
 from benchmarks.contest import Result
 from benchmarks.interval import Estimate, mean95, median95, paired95
 from benchmarks.methods import FASTNAS, OURS
@@ -12,8 +13,6 @@ from benchmarks.report import Details, Row, percent
 
 _MOST_SEARCH_RATIO = 1 / 3
 
-Place = tuple[str, float, str]
-"""(network, share of the MACs, method)."""
 Results = Mapping[Place, Sequence[Result]]
 """One result per seed."""
 
