@@ -24,7 +24,7 @@ from benchmarks.interval import mean95, paired95
 from benchmarks.joint_arms import ARMS, BITS, BITS_ONLY, INT8, JOINT, STEPWISE, Bench, Effort, Result
 from benchmarks.nets import BY_DEFAULT, Net, find_nets, open_net, remarks, why_not
 from benchmarks.options import parser, shared, shares
-from benchmarks.report import Details, Report, Row, percent, publish
+from benchmarks.report import Details, Report, Row, percent, points, publish, spread
 
 BUDGETS = (0.02, 0.01, 0.005)
 """Shares of the dense float network's bit operations; bits alone reach the first, at nearly 4 bits throughout."""
@@ -88,16 +88,8 @@ def rows(net: str, found: Found) -> tuple[Row, ...]:
 
 def _row(what: str, other: str, mine: Sequence[float], theirs: Sequence[float]) -> Row:
     difference = paired95(mine, theirs)
-    return Row(
-        what=what,
-        measured=float(np.mean(mine)),
-        baseline=f"{other} {percent(float(np.mean(theirs)))}",
-        compared=difference.value,
-        kind="points",
-        ci95=difference.ci95,
-        target=_TARGET,
-        held=None if difference.ci95 is None else difference.ci95[1] >= 0,
-    )
+    held = None if difference.ci95 is None else difference.ci95[1] >= 0
+    return points(what, mine, other, theirs, difference, _TARGET, held)
 
 
 def hypervolumes(found: Found, arm: str) -> list[float]:
@@ -139,7 +131,6 @@ def _seeds(found: Found) -> int:
 
 def _figures(results: Sequence[Result]) -> tuple[str, ...]:
     after = mean95([each.after for each in results])
-    spread = "-" if after.ci95 is None else " to ".join(percent(end) for end in after.ci95)
     return (
         f"{np.mean([each.bops for each in results]):.4f}",
         percent(float(np.mean([each.macs for each in results]))),
@@ -147,7 +138,7 @@ def _figures(results: Sequence[Result]) -> tuple[str, ...]:
         f"{np.mean([each.divergence for each in results]):.3f}",
         percent(float(np.mean([each.before for each in results]))),
         percent(after.value),
-        spread,
+        spread(after),
         f"{np.median([each.search_seconds for each in results]):.0f}",
         f"{np.median([each.train_seconds for each in results]):.0f}",
     )

@@ -32,7 +32,7 @@ from benchmarks.interval import mean95, paired95
 from benchmarks.methods import OURS
 from benchmarks.nets import Net, Opener, find_nets, open_net, remarks, why_not
 from benchmarks.options import Options, parser, shared
-from benchmarks.report import Details, Report, Row, percent, publish
+from benchmarks.report import Details, Report, Row, percent, points, publish, spread
 
 AUTOQUANTIZE = "AutoQuantize"
 MCT = "Sony MCT"
@@ -141,8 +141,7 @@ def _row(what: str, peer: str, ours: Sequence[BitResult], theirs: Sequence[BitRe
     # One seed has no spread: then a tie is what the test images cannot tell apart.
     most = _most(mine[0], ours[0].images) - other[0] if difference.ci95 is None else difference.ci95[1]
     held = difference.value >= 0 or most >= 0
-    baseline = f"{peer} {percent(float(np.mean(other)))}"
-    return Row(what, float(np.mean(mine)), baseline, difference.value, "points", difference.ci95, "first or tied", held)
+    return points(what, mine, peer, other, difference, "first or tied", held)
 
 
 def _most(accuracy: float, images: int) -> float:
@@ -170,7 +169,7 @@ def _figures(results: Sequence[BitResult]) -> tuple[str, ...]:
         percent(float(np.mean([each.before for each in results]))),
         f"{np.mean([each.divergence_before for each in results]):.3f}",
         percent(after.value),
-        "-" if after.ci95 is None else " to ".join(percent(end) for end in after.ci95),
+        spread(after),
         f"{np.mean([each.divergence_after for each in results]):.3f}",
     )
 

@@ -32,7 +32,7 @@ from automl.pipeline.subject import Subject
 from benchmarks.interval import Estimate, mean95, paired95
 from benchmarks.nets import BY_DEFAULT, Net, find_nets, open_net, remarks, why_not
 from benchmarks.options import parser, shared
-from benchmarks.report import Details, Report, Row, percent, publish
+from benchmarks.report import Details, Report, Row, percent, points, publish, spread
 
 CALIBRATION = 128
 """Images that fit the quantizers, as many as for an export."""
@@ -229,9 +229,8 @@ def _points(found: Measured, ours: str, theirs: str) -> Estimate:
 def _row(
     what: str, found: Measured, ours: str, theirs: str, compared: Estimate, target: str, held_: bool | None
 ) -> Row:
-    mine, other = (float(np.mean([each.accuracy for each in found[name]])) for name in (ours, theirs))
-    baseline = theirs.rpartition(", ")[2]
-    return Row(what, mine, f"{baseline} {percent(other)}", compared.value, "points", compared.ci95, target, held_)
+    mine, other = ([each.accuracy for each in found[name]] for name in (ours, theirs))
+    return points(what, mine, theirs.rpartition(", ")[2], other, compared, target, held_)
 
 
 def _finer(where: str, ours: Arm, theirs: Arm, found: Measured) -> Row:
@@ -255,12 +254,11 @@ def table(net: Net, found: Measured) -> Details:
     lines = []
     for name, each in found.items():
         accuracy = mean95([one.accuracy for one in each])
-        spread = "-" if accuracy.ci95 is None else " to ".join(percent(end) for end in accuracy.ci95)
         kl, ratio, seconds = (
             float(np.mean([getattr(one, field) for one in each])) for field in ("divergence", "decibels", "seconds")
         )
         rest = ("-", "-", "-") if name == FLOAT else (f"{ratio:.1f}", f"{kl:.3f}", f"{seconds:.1f}")
-        lines.append((name, percent(accuracy.value), spread, *rest))
+        lines.append((name, percent(accuracy.value), spread(accuracy), *rest))
     what = "agreement" if net.imagenet else "accuracy"
     return Details(f"{net.name}: rounded, not trained", ("", what, "95%, seeds", "dB", "KL", "s"), tuple(lines))
 

@@ -26,7 +26,7 @@ from benchmarks.contest import finetune
 from benchmarks.interval import mean95, paired95, rank_correlation95
 from benchmarks.nets import BY_DEFAULT, Net, at_budget, find_nets, open_net, remarks, why_not
 from benchmarks.options import parser, shared, shares
-from benchmarks.report import Details, Report, Row, percent, publish
+from benchmarks.report import Details, Report, Row, percent, points, publish, spread
 
 BUDGETS = (0.7, 0.5, 0.25, 0.125)
 PROMISED = (0.5, 0.25)
@@ -81,16 +81,9 @@ def rows(net: Net, found: Measured) -> tuple[Row, ...]:
 def _by_accuracy(what: str, promised: bool, ours: Sequence[Measurement], theirs: Sequence[Measurement]) -> Row:
     mine, other = [each.accuracy for each in ours], [each.accuracy for each in theirs]
     difference = paired95(mine, other)
-    return Row(
-        what=what,
-        measured=float(np.mean(mine)),
-        baseline=f"{L1_RECALIBRATED.name} {percent(float(np.mean(other)))}",
-        compared=difference.value,
-        kind="points",
-        ci95=difference.ci95,
-        target="> 0 by more than the interval" if promised else "",
-        held=difference.ci95[0] > 0 if promised and difference.ci95 is not None else None,
-    )
+    target = "> 0 by more than the interval" if promised else ""
+    held_ = difference.ci95[0] > 0 if promised and difference.ci95 is not None else None
+    return points(what, mine, L1_RECALIBRATED.name, other, difference, target, held_)
 
 
 def _by_divergence(what: str, promised: bool, ours: Sequence[Measurement], theirs: Sequence[Measurement]) -> Row:
@@ -115,9 +108,8 @@ def table(net: str, found: Measured) -> Details:
         for arm in ARMS:
             each = found[budget, arm.name]
             accuracy = mean95([one.accuracy for one in each])
-            spread = "-" if accuracy.ci95 is None else " to ".join(percent(end) for end in accuracy.ci95)
             kl = mean95([one.divergence for one in each]).value
-            lines.append((f"{percent(budget)} {arm.name}", percent(accuracy.value), spread, f"{kl:.3f}"))
+            lines.append((f"{percent(budget)} {arm.name}", percent(accuracy.value), spread(accuracy), f"{kl:.3f}"))
     return Details(f"{net}: before fine-tuning", ("MACs, arm", "accuracy", "95%, seeds", "KL"), tuple(lines))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from automl.store.files import write_json
 from automl.store.manifest import this_machine
+from benchmarks.interval import Estimate
 from benchmarks.options import Options
 
 Kind = Literal["points", "ratio", "difference"]
@@ -66,6 +68,20 @@ class Report:
         return int(any(row.held is False for row in self.rows))
 
 
+def points(
+    what: str,
+    ours: Sequence[float],
+    baseline: str,
+    theirs: Sequence[float],
+    difference: Estimate,
+    target: str,
+    held: bool | None,
+) -> Row:
+    """The row of our shares, one per seed, against the baseline's; `difference` is what `paired95` makes of them."""
+    against = f"{baseline} {percent(float(np.mean(theirs)))}"
+    return Row(what, float(np.mean(ours)), against, difference.value, "points", difference.ci95, target, held)
+
+
 def publish(report: Report, options: Options, console: Console | None = None) -> int:
     """Prints the report, writes it where `--json` says, and returns the exit code."""
     console = Console(width=None if sys.stdout.isatty() else 140) if console is None else console
@@ -96,6 +112,11 @@ def machine_line(seeds: Sequence[int]) -> str:
 def percent(share: float) -> str:
     """A share in [0, 1] with one decimal."""
     return f"{share:.1%}"
+
+
+def spread(estimate: Estimate) -> str:
+    """Both ends of a share's interval."""
+    return "-" if estimate.ci95 is None else " to ".join(percent(end) for end in estimate.ci95)
 
 
 def _of_rows(rows: Sequence[Row]) -> Details:

@@ -7,9 +7,9 @@ import numpy as np
 from automl.evaluate.interval import wilson95
 from benchmarks.cell import Place
 from benchmarks.contest import Result
-from benchmarks.interval import Estimate, mean95, median95, paired95
+from benchmarks.interval import mean95, median95, paired95
 from benchmarks.methods import FASTNAS, OURS
-from benchmarks.report import Details, Row, percent
+from benchmarks.report import Details, Row, percent, points, spread
 
 _MOST_SEARCH_RATIO = 1 / 3
 
@@ -52,7 +52,7 @@ def _before(where: str, ours: Sequence[Result], peers: Mapping[str, Sequence[Res
     best = max(peers, key=lambda name: mean95([each.before for each in peers[name]]).value)
     mine, theirs = [each.before for each in ours], [each.before for each in peers[best]]
     difference = paired95(mine, theirs)
-    return _row(f"{where}, before fine-tuning", mine, best, theirs, difference, "first", difference.value >= 0)
+    return points(f"{where}, before fine-tuning", mine, best, theirs, difference, "first", difference.value >= 0)
 
 
 def _after(where: str, ours: Sequence[Result], peers: Mapping[str, Sequence[Result]]) -> Row:
@@ -62,20 +62,7 @@ def _after(where: str, ours: Sequence[Result], peers: Mapping[str, Sequence[Resu
     # One seed has no spread: then a tie is what the test images cannot tell apart.
     most = difference.ci95[1] if difference.ci95 is not None else _wilson(mine, ours[0].images)[1] - theirs[0]
     held = difference.value >= 0 or most >= 0
-    return _row(f"{where}, fine-tuned", mine, best, theirs, difference, "first or tied", held)
-
-
-def _row(
-    what: str,
-    mine: Sequence[float],
-    best: str,
-    theirs: Sequence[float],
-    difference: Estimate,
-    target: str,
-    held: bool,
-) -> Row:
-    baseline = f"{best} {percent(float(np.mean(theirs)))}"
-    return Row(what, float(np.mean(mine)), baseline, difference.value, "points", difference.ci95, target, held)
+    return points(f"{where}, fine-tuned", mine, best, theirs, difference, "first or tied", held)
 
 
 def _seconds(where: str, ours: Sequence[Result], theirs: Sequence[Result]) -> Row:
@@ -91,14 +78,13 @@ def _figures(results: Sequence[Result]) -> tuple[str, ...]:
         return float(np.mean(values))
 
     after = mean95([each.after for each in results])
-    spread = "-" if after.ci95 is None else " to ".join(percent(end) for end in after.ci95)
     return (
         percent(mean([each.macs_share for each in results])),
         f"{np.median([each.search_seconds for each in results]):.0f}",
         percent(mean([each.before for each in results])),
         f"{mean([each.divergence_before for each in results]):.3f}",
         percent(after.value),
-        spread,
+        spread(after),
         " to ".join(percent(end) for end in _wilson([each.after for each in results], results[0].images)),
         f"{mean([each.divergence_after for each in results]):.3f}",
     )
