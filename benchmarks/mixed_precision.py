@@ -21,18 +21,18 @@ import torch
 
 from automl.cli.session import conversation
 from automl.core.errors import AutoMLError
-from automl.evaluate.interval import wilson95
 from automl.pipeline.conversation import Conversation
 from benchmarks import mct_peer
 from benchmarks.bit_contest import BitArena, BitResult, ours_assigned
 from benchmarks.bit_task import Assigned, BitMethod, BitTask
 from benchmarks.cache import CACHE, ResultCache
 from benchmarks.cell import Cell, Failures, Place, collected
-from benchmarks.interval import mean95, paired95
+from benchmarks.interval import mean95
 from benchmarks.methods import OURS
 from benchmarks.nets import Net, Opener, find_nets, open_net, remarks, why_not
 from benchmarks.options import Options, parser, shared
-from benchmarks.report import Details, Report, Row, percent, points, publish, spread
+from benchmarks.report import Details, Report, Row, percent, publish, spread
+from benchmarks.standings import first_or_tied
 
 AUTOQUANTIZE = "AutoQuantize"
 MCT = "Sony MCT"
@@ -131,21 +131,10 @@ def rows(results: BitResults) -> tuple[Row, ...]:
     for net, mean, name in results:
         if name == OURS or (net, mean, OURS) not in results:
             continue
-        made.append(_row(f"{net}, {mean:g} bits, trained", name, results[net, mean, OURS], results[net, mean, name]))
+        mine, theirs = ([each.after for each in results[net, mean, method]] for method in (OURS, name))
+        images = results[net, mean, OURS][0].images
+        made.append(first_or_tied(f"{net}, {mean:g} bits, trained", mine, name, theirs, images))
     return tuple(made)
-
-
-def _row(what: str, peer: str, ours: Sequence[BitResult], theirs: Sequence[BitResult]) -> Row:
-    mine, other = [each.after for each in ours], [each.after for each in theirs]
-    difference = paired95(mine, other)
-    # One seed has no spread: then a tie is what the test images cannot tell apart.
-    most = _most(mine[0], ours[0].images) - other[0] if difference.ci95 is None else difference.ci95[1]
-    held = difference.value >= 0 or most >= 0
-    return points(what, mine, peer, other, difference, "first or tied", held)
-
-
-def _most(accuracy: float, images: int) -> float:
-    return wilson95(round(accuracy * images), images)[1]
 
 
 def tables(results: BitResults) -> tuple[Details, ...]:

@@ -58,11 +58,16 @@ def _before(where: str, ours: Sequence[Result], peers: Mapping[str, Sequence[Res
 def _after(where: str, ours: Sequence[Result], peers: Mapping[str, Sequence[Result]]) -> Row:
     best = max(peers, key=lambda name: mean95([each.after for each in peers[name]]).value)
     mine, theirs = [each.after for each in ours], [each.after for each in peers[best]]
-    difference = paired95(mine, theirs)
+    return first_or_tied(f"{where}, fine-tuned", mine, best, theirs, ours[0].images)
+
+
+def first_or_tied(what: str, ours: Sequence[float], peer: str, theirs: Sequence[float], images: int) -> Row:
+    """Accuracies on the same test images, one per seed: missed only where the peer is ahead beyond doubt."""
+    difference = paired95(ours, theirs)
     # One seed has no spread: then a tie is what the test images cannot tell apart.
-    most = difference.ci95[1] if difference.ci95 is not None else _wilson(mine, ours[0].images)[1] - theirs[0]
+    most = difference.ci95[1] if difference.ci95 is not None else _wilson(ours, images)[1] - theirs[0]
     held = difference.value >= 0 or most >= 0
-    return points(f"{where}, fine-tuned", mine, best, theirs, difference, "first or tied", held)
+    return points(what, ours, peer, theirs, difference, "first or tied", held)
 
 
 def _seconds(where: str, ours: Sequence[Result], theirs: Sequence[Result]) -> Row:
