@@ -7,7 +7,6 @@ and seeds search and training. Networks are fake-quantized here, so that all of 
 
 import argparse
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -17,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from automl.cli.session import conversation
-from automl.core.errors import AutoMLError
 from automl.pipeline.conversation import Conversation
 from benchmarks.cache import CACHE, ResultCache
 from benchmarks.interval import mean95, paired95
 from benchmarks.joint_arms import ARMS, BITS, BITS_ONLY, INT8, JOINT, STEPWISE, Bench, Effort, Result
 from benchmarks.nets import BY_DEFAULT, Net, find_nets, open_net, remarks, why_not
 from benchmarks.options import parser, shared, shares
+from benchmarks.outcome import run_and_exit
 from benchmarks.report import Details, Report, Row, percent, points, publish, spread
 
 BUDGETS = (0.02, 0.01, 0.005)
@@ -205,8 +204,4 @@ def _notes(effort: Effort, least: float) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except AutoMLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_and_exit(main)

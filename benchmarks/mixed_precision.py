@@ -20,7 +20,6 @@ import optuna
 import torch
 
 from automl.cli.session import conversation
-from automl.core.errors import AutoMLError
 from automl.pipeline.conversation import Conversation
 from benchmarks import mct_peer
 from benchmarks.bit_contest import BitArena, BitResult, ours_assigned
@@ -31,6 +30,7 @@ from benchmarks.interval import mean95
 from benchmarks.methods import OURS
 from benchmarks.nets import Net, Opener, find_nets, open_net, remarks, why_not
 from benchmarks.options import Options, parser, shared
+from benchmarks.outcome import run_and_exit
 from benchmarks.report import Details, Report, Row, percent, publish, spread
 from benchmarks.standings import first_or_tied
 
@@ -217,8 +217,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except AutoMLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_and_exit(main)

@@ -7,7 +7,6 @@ soon as it is there: a benchmark that was interrupted goes on where it was.
 
 import argparse
 import functools
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,7 +17,7 @@ import optuna
 import torch
 
 from automl.cli.session import conversation
-from automl.core.errors import AutoMLError, InputError
+from automl.core.errors import InputError
 from automl.pipeline.conversation import Conversation
 from benchmarks.cache import CACHE, ResultCache
 from benchmarks.cell import Cell, Failures, collected
@@ -27,6 +26,7 @@ from benchmarks.method import Method
 from benchmarks.methods import OURS, find_methods
 from benchmarks.nets import BY_DEFAULT, Net, Opener, find_nets, open_net, remarks, why_not
 from benchmarks.options import Options, parser, shared, shares
+from benchmarks.outcome import run_and_exit
 from benchmarks.report import Report, percent, publish
 from benchmarks.standings import Results, rows, tables
 
@@ -149,8 +149,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except AutoMLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_and_exit(main)

@@ -6,7 +6,6 @@ layer have 8 bits, or more bits than the others.
 
 import argparse
 import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ from automl.compress.places import find_places
 from automl.compress.quantized import QuantizedNetwork
 from automl.compress.surgery import slim
 from automl.core.bits import BitWidths
-from automl.core.errors import AutoMLError
 from automl.evaluate.held import Batches
 from automl.evaluate.measure import Answers, answers, compare
 from automl.pipeline.conversation import Conversation
@@ -32,6 +30,7 @@ from automl.pipeline.subject import Subject
 from benchmarks.interval import Estimate, mean95, paired95
 from benchmarks.nets import BY_DEFAULT, Net, find_nets, open_net, remarks, why_not
 from benchmarks.options import parser, shared
+from benchmarks.outcome import run_and_exit
 from benchmarks.report import Details, Report, Row, percent, points, publish, spread
 
 CALIBRATION = 128
@@ -293,8 +292,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except AutoMLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_and_exit(main)

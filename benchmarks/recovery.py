@@ -5,7 +5,6 @@ a quarter of the MACs: do their scores before fine-tuning rank them as their acc
 """
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,7 +13,6 @@ from itertools import product
 import numpy as np
 
 from automl.cli.session import conversation
-from automl.core.errors import AutoMLError
 from automl.core.policy import CompressionPolicy
 from automl.evaluate.measure import Measurement, answers, compare
 from automl.pipeline.conversation import Conversation
@@ -26,6 +24,7 @@ from benchmarks.contest import finetune
 from benchmarks.interval import mean95, paired95, rank_correlation95
 from benchmarks.nets import BY_DEFAULT, Net, at_budget, find_nets, open_net, remarks, why_not
 from benchmarks.options import parser, shared, shares
+from benchmarks.outcome import run_and_exit
 from benchmarks.report import Details, Report, Row, percent, points, publish, spread
 
 BUDGETS = (0.7, 0.5, 0.25, 0.125)
@@ -196,8 +195,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except AutoMLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    run_and_exit(main)
