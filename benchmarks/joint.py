@@ -20,7 +20,7 @@ from automl.pipeline.conversation import Conversation
 from benchmarks.cache import CACHE, ResultCache
 from benchmarks.interval import mean95, paired95
 from benchmarks.joint_arms import ARMS, BITS, BITS_ONLY, INT8, JOINT, STEPWISE, Bench, Effort, Result
-from benchmarks.nets import BY_DEFAULT, Net, find_nets, open_net, remarks, why_not
+from benchmarks.nets import BY_DEFAULT, Net, chosen_nets, nets_option, open_net, remarks, why_not
 from benchmarks.options import parser, shared, shares
 from benchmarks.outcome import run_and_exit
 from benchmarks.report import Details, Report, Row, percent, points, publish, spread
@@ -150,9 +150,7 @@ def merged(parts: Sequence[Found]) -> Found:
 
 def _arguments() -> argparse.Namespace:
     made = parser("Widths and bits together, against one after the other, and against bits alone.", seeds=5)
-    made.add_argument(
-        "--nets", metavar="A,B", help="networks (default: resnet20-clutter and mobilenetv2-clutter; --quick: digits)"
-    )
+    nets_option(made, BY_DEFAULT[:2])
     made.add_argument(
         "--budgets", metavar="0.02,0.01", type=shares, help=f"shares of the BOPs (default: {BUDGETS}; --quick: 0.01)"
     )
@@ -178,7 +176,7 @@ def main() -> int:
     """Runs the benchmark; returns 1 where a target is missed."""
     arguments = _arguments()
     options, effort = shared(arguments), _effort(arguments)
-    nets = find_nets(arguments.nets or (("digits",) if options.quick else BY_DEFAULT[:2]))
+    nets = chosen_nets(arguments)
     budgets = arguments.budgets or (BUDGETS[1:2] if options.quick else BUDGETS)
     places = [*product(budgets, ARMS), (INT8_BOPS, INT8)]
     parts: dict[str, list[Found]] = {}

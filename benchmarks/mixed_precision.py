@@ -28,7 +28,7 @@ from benchmarks.cache import CACHE, ResultCache
 from benchmarks.cell import Cell, Failures, Place, collected
 from benchmarks.interval import mean95
 from benchmarks.methods import OURS
-from benchmarks.nets import Net, Opener, find_nets, open_net, remarks, why_not
+from benchmarks.nets import BY_DEFAULT, Net, Opener, chosen_nets, nets_option, open_net, remarks, why_not
 from benchmarks.options import Options, parser, shared
 from benchmarks.outcome import run_and_exit
 from benchmarks.report import Details, Report, Row, percent, publish, spread
@@ -36,7 +36,6 @@ from benchmarks.standings import first_or_tied
 
 AUTOQUANTIZE = "AutoQuantize"
 MCT = "Sony MCT"
-NETS = ("resnet20-clutter", "mobilenetv2-clutter")
 MEAN_BITS = (3.0, 2.5)
 """With 4 bits everywhere GPTQ alone already loses next to nothing on these networks (`benchmarks.quantization`)."""
 
@@ -172,7 +171,7 @@ def _bits(text: str) -> tuple[float, ...]:
 
 def _arguments() -> argparse.Namespace:
     made = parser("Our bit-widths against AutoQuantize's and Sony MCT's.", seeds=3)
-    made.add_argument("--nets", metavar="A,B", help=f"networks (default: {', '.join(NETS)}; --quick: digits)")
+    nets_option(made, BY_DEFAULT[:2])
     made.add_argument(
         "--mean-bits",
         metavar="3,2.5",
@@ -187,9 +186,8 @@ def _arguments() -> argparse.Namespace:
 
 
 def _plan(arguments: argparse.Namespace, options: Options) -> BitPlan:
-    chosen = find_nets(arguments.nets or (("digits",) if options.quick else NETS))
     return BitPlan(
-        nets=tuple(net for net in chosen if why_not(net) is None),
+        nets=tuple(net for net in chosen_nets(arguments) if why_not(net) is None),
         mean_bits=arguments.mean_bits or (MEAN_BITS[1:] if options.quick else MEAN_BITS),
         seeds=options.seeds,
         epochs=arguments.epochs,
@@ -208,7 +206,7 @@ def main() -> int:
     with conversation() as talk:
         cache = ResultCache(CACHE / "mixed_precision")
         results, failures = run(plan, methods, cache, lambda net, seed: open_net(net, seed, talk), talk)
-    notes = tuple(remark for net in find_nets(arguments.nets or NETS) for remark in remarks(net))
+    notes = tuple(remark for net in chosen_nets(arguments) for remark in remarks(net))
     report = Report(
         "benchmarks.mixed_precision", rows(results), tables(results), (*missing, *notes, *failures.values())
     )

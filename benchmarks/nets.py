@@ -1,5 +1,6 @@
 """The networks that benchmarks measure on: trained once, kept in `benchmarks/.cache`, and mostly not saturated."""
 
+import argparse
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -72,6 +73,21 @@ def find_nets(names: str | Sequence[str]) -> tuple[Net, ...]:
     if unknown:
         raise InputError(f"A network must be one of {', '.join(known)}, but got {unknown[0]!r}. Correct `--nets`.")
     return tuple(known[name] for name in wanted)
+
+
+def nets_option(made: argparse.ArgumentParser, default: Sequence[str]) -> None:
+    """Adds `--nets`, which `chosen_nets` reads, to a parser of `benchmarks.options`."""
+    made.add_argument("--nets", metavar="A,B", help=f"networks (default: {', '.join(default)}; --quick: digits)")
+    made.set_defaults(default_nets=default)
+
+
+def chosen_nets(arguments: argparse.Namespace) -> tuple[Net, ...]:
+    """The networks that `--nets` names, or else the default ones, with `--quick` the digits.
+
+    Raises:
+        InputError: If one is unknown.
+    """
+    return find_nets(arguments.nets or (("digits",) if arguments.quick else arguments.default_nets))
 
 
 def why_not(net: Net) -> str | None:

@@ -24,7 +24,7 @@ from benchmarks.cell import Cell, Failures, collected
 from benchmarks.contest import Arena, Effort, Result
 from benchmarks.method import Method
 from benchmarks.methods import OURS, find_methods
-from benchmarks.nets import BY_DEFAULT, Net, Opener, find_nets, open_net, remarks, why_not
+from benchmarks.nets import BY_DEFAULT, Net, Opener, chosen_nets, nets_option, open_net, remarks, why_not
 from benchmarks.options import Options, parser, shared, shares
 from benchmarks.outcome import run_and_exit
 from benchmarks.report import Report, percent, publish
@@ -91,7 +91,7 @@ def _said(result: Result) -> str:
 
 def _plan(arguments: argparse.Namespace, options: Options, methods: Sequence[str]) -> tuple[Plan, tuple[str, ...]]:
     """The plan, and what to say of its networks."""
-    chosen = find_nets(arguments.nets or (("digits",) if options.quick else BY_DEFAULT))
+    chosen = chosen_nets(arguments)
     budgets = arguments.budgets or ((0.25,) if options.quick else BUDGETS)
     effort = Effort(
         epochs=arguments.epochs or (1 if options.quick else 3), trials=arguments.trials or (8 if options.quick else 16)
@@ -112,11 +112,7 @@ def _chosen(methods: Mapping[str, Method], names: str | None) -> Mapping[str, Me
 
 def _arguments() -> argparse.Namespace:
     made = parser("Ours against Torch-Pruning and ModelOpt FastNAS.", seeds=3)
-    made.add_argument(
-        "--nets",
-        metavar="A,B",
-        help="networks (default: resnet20-clutter, mobilenetv2-clutter and imagenet-mobilenetv2; --quick: digits)",
-    )
+    nets_option(made, BY_DEFAULT)
     made.add_argument("--budgets", metavar="0.5,0.25", type=shares, help="shares of the MACs")
     made.add_argument("--methods", metavar="A,B", help="methods (default: all that are installed)")
     made.add_argument("--epochs", type=int, help="of the fine-tuning (default: 3; --quick: 1)")

@@ -28,7 +28,7 @@ from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
 from automl.pipeline.subject import Subject
 from benchmarks.interval import Estimate, mean95, paired95
-from benchmarks.nets import BY_DEFAULT, Net, find_nets, open_net, remarks, why_not
+from benchmarks.nets import BY_DEFAULT, Net, chosen_nets, nets_option, open_net, remarks, why_not
 from benchmarks.options import parser, shared
 from benchmarks.outcome import run_and_exit
 from benchmarks.report import Details, Report, Row, percent, points, publish, spread
@@ -264,11 +264,7 @@ def table(net: Net, found: Measured) -> Details:
 
 def _arguments() -> argparse.Namespace:
     made = parser("What rounding costs, by how the weights were rounded.", seeds=5)
-    made.add_argument(
-        "--nets",
-        metavar="A,B",
-        help="networks (default: resnet20-clutter, mobilenetv2-clutter and imagenet-mobilenetv2; --quick: digits)",
-    )
+    nets_option(made, BY_DEFAULT)
     return made.parse_args()
 
 
@@ -280,7 +276,7 @@ def main() -> int:
     details: list[Details] = []
     notes: list[str] = []
     with conversation() as talk:
-        for net in find_nets(arguments.nets or (("digits",) if options.quick else BY_DEFAULT)):
+        for net in chosen_nets(arguments):
             notes.extend(remarks(net))
             if why_not(net) is not None:
                 continue

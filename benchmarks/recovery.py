@@ -22,7 +22,7 @@ from benchmarks.arms import ARMS, FINALIST, L1_RECALIBRATED, OURS, Workshop, ran
 from benchmarks.cache import CACHE, ResultCache
 from benchmarks.contest import finetune
 from benchmarks.interval import mean95, paired95, rank_correlation95
-from benchmarks.nets import BY_DEFAULT, Net, at_budget, find_nets, open_net, remarks, why_not
+from benchmarks.nets import BY_DEFAULT, Net, at_budget, chosen_nets, nets_option, open_net, remarks, why_not
 from benchmarks.options import parser, shared, shares
 from benchmarks.outcome import run_and_exit
 from benchmarks.report import Details, Report, Row, percent, points, publish, spread
@@ -159,11 +159,7 @@ def _correlation(value: float, ci95: tuple[float, float] | None) -> str:
 
 def _arguments() -> argparse.Namespace:
     made = parser("Accuracy before fine-tuning, by how the weights were recovered.", seeds=5)
-    made.add_argument(
-        "--nets",
-        metavar="A,B",
-        help="networks (default: resnet20-clutter, mobilenetv2-clutter and imagenet-mobilenetv2; --quick: digits)",
-    )
+    nets_option(made, BY_DEFAULT)
     made.add_argument("--budgets", metavar="0.5,0.25", type=shares, default=BUDGETS, help="shares of the MACs")
     made.add_argument("--policies", type=int, help="random policies to rank; 0 for none (default: 12; --quick: 5)")
     made.add_argument("--epochs", type=int, help="of their fine-tuning (default: 3; --quick: 1)")
@@ -181,7 +177,7 @@ def main() -> int:
     details: list[Details] = []
     notes: list[str] = []
     with conversation() as talk:
-        for net in find_nets(arguments.nets or (("digits",) if options.quick else BY_DEFAULT)):
+        for net in chosen_nets(arguments):
             notes.extend(remarks(net))
             if why_not(net) is not None:
                 continue
