@@ -7,14 +7,15 @@ branch that may be dropped. With bits, every layer has some; the first and the l
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from automl.compress.places import with_quantizable
 from automl.compress.probe import trace_prunable
 from automl.core.bits import BitChoices, first_and_last
 from automl.core.budget import Budget
-from automl.core.graph import Extent, ModelGraph, Quantizable
+from automl.core.graph import ModelGraph
 from automl.core.policy import dense_policy
 from automl.costs.model import AnalyticCostModel
 from automl.models.registry import build
@@ -70,8 +71,7 @@ class Case:
         """What is searched of the case's network."""
         if self.bits is None:
             return channel_space(graph, WidthRule(_MULTIPLE))
-        able = replace(graph, quantizable=quantizable(graph))
-        return joint_space(able, WidthRule(_MULTIPLE), BitChoices.parse(self.bits), first_and_last(8))
+        return joint_space(graph, WidthRule(_MULTIPLE), BitChoices.parse(self.bits), first_and_last(8))
 
 
 CASES = (
@@ -95,16 +95,10 @@ class Solved:
     """Whether the certificate's gap is closed."""
 
 
-def quantizable(graph: ModelGraph) -> Quantizable:
-    """Bits for every layer; layers that read the same groups share those of their inputs.
-
-    But a depthwise convolution reads what comes before it, and the next layer what comes after, in one group.
-    """
-    together: dict[tuple[Extent, bool], list[str]] = {}
-    for layer in graph.layers:
-        together.setdefault((layer.inputs, layer.kind == "depthwise"), []).append(layer.name)
-    names = tuple(layer.name for layer in graph.layers)
-    return Quantizable(names, tuple(map(tuple, together.values())), (names[0], names[-1]), folded=(), activations=0)
+def traced_graph(net: str) -> ModelGraph:
+    """The network's groups, and where it can have bit-widths."""
+    model = build(net).eval()
+    return with_quantizable(model, trace_prunable(model, (3, 224, 224))).graph
 
 
 def solved(case: Case, traced: ModelGraph, seed: int) -> Solved:
@@ -180,7 +174,7 @@ def main() -> int:
     found: list[Row] = []
     lines: list[tuple[str, ...]] = []
     nets = dict.fromkeys(case.net for case in CASES)
-    graphs = {net: trace_prunable(build(net).eval(), (3, 224, 224)).graph for net in nets}
+    graphs = {net: traced_graph(net) for net in nets}
     for case in CASES:
         each = [solved(case, graphs[case.net], seed) for seed in options.seeds]
         found += rows(case, each)
