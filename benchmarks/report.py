@@ -119,6 +119,12 @@ def spread(estimate: Estimate) -> str:
     return "-" if estimate.ci95 is None else " to ".join(percent(end) for end in estimate.ci95)
 
 
+def plus_minus(estimate: Estimate) -> str:
+    """A score, and how far its interval reaches on either side."""
+    found = f"{estimate.value:.3f}"
+    return found if estimate.ci95 is None else f"{found} ± {estimate.ci95[1] - estimate.value:.3f}"
+
+
 def _of_rows(rows: Sequence[Row]) -> Details:
     columns = ("", "measured", "against", "compared", "95% interval", "target", "held")
     return Details("Targets", columns, tuple(_cells(row) for row in rows))

@@ -70,6 +70,13 @@ def first_or_tied(what: str, ours: Sequence[float], peer: str, theirs: Sequence[
     return points(what, ours, peer, theirs, difference, "first or tied", held)
 
 
+def lowest_or_tied(what: str, ours: Sequence[float], baseline: str, theirs: Sequence[float]) -> Row:
+    """Scores of which lower is better, one per seed: missed only where the baseline is lower beyond doubt."""
+    gap = paired95(ours, theirs)
+    held = gap.value <= 0 or (gap.ci95 is not None and gap.ci95[0] <= 0)
+    return Row(what, mean95(ours).value, baseline, gap.value, "difference", gap.ci95, "<= 0 or inside", held)
+
+
 def _seconds(where: str, ours: Sequence[Result], theirs: Sequence[Result]) -> Row:
     mine, other = [each.search_seconds for each in ours], [each.search_seconds for each in theirs]
     ratio = median95([one / two for one, two in zip(mine, other, strict=True)])

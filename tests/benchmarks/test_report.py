@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from benchmarks.interval import Estimate
 from benchmarks.options import Options, parser, shared
-from benchmarks.report import Details, Report, Row, publish
+from benchmarks.report import Details, Report, Row, plus_minus, publish
 
 
 def row(held: bool | None) -> Row:
@@ -60,3 +61,8 @@ def test_seeds_count_from_zero_and_a_quick_look_has_one() -> None:
     assert shared(made.parse_args(["--quick", "--seeds", "2"])).seeds == (0, 1)
     with pytest.raises(SystemExit):
         made.parse_args(["--seeds", "0"])
+
+
+def test_a_score_stands_beside_half_of_its_interval() -> None:
+    assert plus_minus(Estimate(0.8294, (0.8162, 0.8426))) == "0.829 ± 0.013"
+    assert plus_minus(Estimate(0.8294, None)) == "0.829"

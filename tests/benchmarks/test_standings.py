@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.contest import Result
 from benchmarks.methods import FASTNAS, OURS
-from benchmarks.standings import rows, tables
+from benchmarks.standings import lowest_or_tied, rows, tables
 
 RESULT = Result(0.25, 10.0, 0.80, 0.5, 0.90, 0.2, 0.92, 2000)
 
@@ -33,3 +33,14 @@ def test_tables_list_ours_first_and_the_largest_budget_first() -> None:
     (table,) = tables(found)
     assert [line[0] for line in table.rows] == [f"50.0% {OURS}", "50.0% peer", f"25.0% {OURS}", "25.0% peer"]
     assert "92.0%" in table.title
+
+
+def test_a_lower_score_or_one_within_the_interval_holds() -> None:
+    below = lowest_or_tied("score", [0.6, 0.7], "best: peer", [0.7, 0.7])
+    assert (below.measured, below.compared) == pytest.approx((0.65, -0.05))
+    assert below.held is True
+    # 0.01 and 0.05: mean 0.03, standard error 0.02; the interval reaches far below 0.
+    assert lowest_or_tied("score", [0.71, 0.75], "best: peer", [0.7, 0.7]).held is True
+    assert lowest_or_tied("score", [0.75, 0.7501], "best: peer", [0.7, 0.7]).held is False
+    assert lowest_or_tied("score", [0.71], "best: peer", [0.7]).held is False  # one seed has no interval
+    assert lowest_or_tied("score", [0.7], "best: peer", [0.7]).held is True
