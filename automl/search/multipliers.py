@@ -32,14 +32,16 @@ class MultiplierEngine:
     """Problem and session -> sampler."""
     most_trials: int | None = None
     """Trials after which it has nothing new to propose; None where it always has."""
+    solved_first: bool = True
+    """Whether the solver's plain answer comes right after the uniform policy."""
 
     def sampler(self, problem: Problem, session: Session) -> BaseSampler:
         """A fresh sampler; two of equal sessions propose the same after the same trials."""
         return self.build(problem, session)
 
     def first(self, problem: Problem) -> Mapping[str, float] | None:
-        """The solver's plain answer comes before all that is sampled."""
-        return dict.fromkeys(multiplier_names(problem), 0.0)
+        """The solver's plain answer comes before all that is sampled, unless that is switched off."""
+        return dict.fromkeys(multiplier_names(problem), 0.0) if self.solved_first else None
 
     def uniform(self, problem: Problem) -> Mapping[str, float]:
         """The multipliers at which the solver would find the uniform policy about right."""

@@ -109,5 +109,5 @@ def _agent(algorithm: Algorithm, settings: AgentSettings) -> Engine:
         return AgentSampler(problem, algorithm, settings, session)
 
     if settings.actions == "residual":
-        return MultiplierEngine(algorithm, build)
+        return MultiplierEngine(algorithm, build, solved_first=settings.seeded)
     return SamplerEngine(algorithm, build, least_ratio=0.0, solved_first=settings.seeded)

@@ -111,6 +111,14 @@ def test_agents_that_correct_the_solver_begin_with_its_answer() -> None:
         assert evaluator.asked == [uniform_policy(problem), plain]
 
 
+def test_an_agent_that_is_not_seeded_begins_without_the_solvers_answer() -> None:
+    plain = separable_problem(SeparableEvaluator()).solved([0.0] * 8)
+    for name, text in (("td3", "hidden=16,pretrain=0,seeded=false"), ("ddpg", "hidden=16")):
+        evaluator = SeparableEvaluator()
+        run_search(find_engine(name, text), evaluator, trials=2)
+        assert evaluator.asked[1] != plain
+
+
 def test_amcs_agent_begins_at_random_with_values_of_every_size() -> None:
     evaluator = SeparableEvaluator()
     run_search(find_engine("ddpg", "hidden=16,warmup=40"), evaluator, trials=30)
