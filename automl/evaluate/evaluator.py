@@ -1,6 +1,7 @@
 """Policy in, `Evaluation` out: a slimmed and recovered network, measured on the search split."""
 
 import time
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,25 @@ from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy, checked_policy
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.held import Batches
-from automl.evaluate.measure import Answers, answers, compare, divergences
+from automl.evaluate.interval import wilson95
+from automl.evaluate.measure import Answers, Measurement, answers, compare, divergences, right_answers
 from automl.evaluate.race import Lap, margin_at
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scores:
+    """How one policy answered, image by image."""
+
+    divergences: Tensor  # [images], nats
+    right: Tensor  # [images], bool
+
+    def on_all_images(self, best: "_Scores") -> Measurement:
+        """What `best`, which saw all images, and the paired difference on those that both have seen say of all."""
+        images = len(self.right)
+        divergence = Lap(self.divergences, best.divergences[:images]).extrapolated(float(best.divergences.mean()))
+        right, theirs = self.right.double(), best.right.double()
+        accuracy = min(max(Lap(right, theirs[:images]).extrapolated(float(theirs.mean())), 0.0), 1.0)
+        return Measurement(accuracy, wilson95(round(accuracy * images), images), divergence, images)
 
 
 class ModelEvaluator:
@@ -27,7 +45,7 @@ class ModelEvaluator:
         self._search = search
         self.reference: Answers = answers(dense.model, search, dense.device)
         compare(self.reference, self.reference)
-        self._best: Tensor | None = None
+        self._best: _Scores | None = None
 
     def __call__(self, policy: CompressionPolicy) -> Evaluation:
         """One evaluation; raises `SearchError` where the slimmed network's logits are not finite."""
@@ -36,17 +54,17 @@ class ModelEvaluator:
         network = self._dense.slimmed(whole)
         given = self._raced(network)
         images = len(given.labels)
-        measured = compare(given, self.reference.first(images))
-        ours = divergences(given.logits, self.reference.logits[:images])
-        divergence = measured.divergence
-        if self._best is not None and images < len(self._best):
-            divergence = Lap(ours, self._best[:images]).extrapolated(float(self._best.mean()))
-        elif self._best is None or float(ours.mean()) < float(self._best.mean()):
+        reference = self.reference.first(images)
+        measured = compare(given, reference)
+        ours = _Scores(divergences(given.logits, reference.logits), right_answers(given, reference))
+        if self._best is not None and images < len(self._best.right):
+            measured = ours.on_all_images(self._best)
+        elif self._best is None or float(ours.divergences.mean()) < float(self._best.divergences.mean()):
             self._best = ours
         return Evaluation(
             policy=whole,
             cost=self._cost_model(whole),
-            divergence=divergence,
+            divergence=measured.divergence,
             accuracy=measured.accuracy,
             accuracy_ci95=measured.accuracy_ci95,
             images=images,
@@ -71,6 +89,6 @@ class ModelEvaluator:
             margin = margin_at(before, images)
             if self._best is not None and margin is not None:
                 ours = divergences(torch.cat(logits), self.reference.logits[:images])
-                if Lap(ours, self._best[:images]).lost(margin):
+                if Lap(ours, self._best.divergences[:images]).lost(margin):
                     break
         return Answers(torch.cat(logits), torch.cat(labels))

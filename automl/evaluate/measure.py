@@ -74,11 +74,15 @@ def compare(given: Answers, reference: Answers) -> Measurement:
                 f"Logits must be finite, but the {who} network returned NaN or infinity on the measured images. "
                 "Check its weights, and that the images are scaled as it expects."
             )
-    targets = given.labels if given.labelled else reference.logits.argmax(dim=1)
-    right = int((given.logits.argmax(dim=1) == targets).sum())
-    images = len(targets)
+    right, images = int(right_answers(given, reference).sum()), len(given.labels)
     divergence = float(divergences(given.logits, reference.logits).mean())
     return Measurement(right / images, wilson95(right, images), max(0.0, divergence), images)
+
+
+def right_answers(given: Answers, reference: Answers) -> Tensor:
+    """Which answers are right, shape `(images,)`; without labels, which agree with the reference."""
+    targets = given.labels if given.labelled else reference.logits.argmax(dim=1)
+    return given.logits.argmax(dim=1) == targets
 
 
 def divergences(logits: Tensor, reference: Tensor) -> Tensor:

@@ -18,13 +18,13 @@ not ahead there will hardly be the best, and its divergence is known well enough
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """Per-image divergences of the policies that race, on the same images."""
+    """One value per image of the policies that race, on the same images: divergences, or whether answers are right."""
 
-    ours: Tensor  # [images], nats
-    best: Tensor  # [images], nats
+    ours: Tensor  # [images]
+    best: Tensor  # [images]
 
     def lost(self, margin: float) -> bool:
-        """Whether ours is worse by more than `margin` standard errors."""
+        """Whether ours is higher by more than `margin` standard errors."""
         difference = self.ours - self.best
         if len(difference) < 2:
             return False
@@ -32,7 +32,7 @@ class Lap:
         return bool(difference.mean() > margin * error)
 
     def extrapolated(self, best_mean: float) -> float:
-        """Divergence of ours on all images: that of the best, plus the difference on those that both have seen."""
+        """The mean of ours on all images: that of the best, plus the difference on those that both have seen."""
         return best_mean + float((self.ours - self.best).mean())
 
 

@@ -14,6 +14,7 @@ from automl.core.policy import CompressionPolicy, dense_policy
 from automl.costs.model import AnalyticCostModel
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.evaluator import ModelEvaluator
+from automl.evaluate.measure import answers
 from automl.tracing.trace import trace
 from tests.families import lively
 
@@ -105,6 +106,25 @@ def test_a_clear_loser_is_measured_on_fewer_images(dense: DenseNetwork) -> None:
     alone = racing(dense)(worst)
     assert alone.images == 512
     assert loser.divergence == pytest.approx(alone.divergence, rel=0.2)
+
+
+def test_the_accuracy_of_a_loser_is_that_of_all_images_as_well(dense: DenseNetwork) -> None:
+    # The best one is right on all of the first 128 images and on none of the others: a quarter of all.
+    first = CompressionPolicy({dense.traced.graph.prunable[0].name: 12})
+    worst = CompressionPolicy({group.name: 4 for group in dense.traced.graph.prunable})
+    images = torch.randn(512, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    said = answers(dense.slimmed(first), [(images, torch.zeros(512))], CPU).logits.argmax(dim=1)
+    labels = torch.where(torch.arange(512) < 128, said, (said + 1) % 10)
+    batches = [(images[at : at + 64], labels[at : at + 64]) for at in range(0, 512, 64)]
+    evaluator = ModelEvaluator(dense, AnalyticCostModel(dense.traced.graph), batches)
+    assert evaluator(first).accuracy == pytest.approx(0.25)
+    loser = evaluator(worst)
+    alone = answers(dense.slimmed(worst), [(images[:128], labels[:128])], CPU)
+    lost = 1.0 - float((alone.logits.argmax(dim=1) == labels[:128]).double().mean())
+    assert loser.images == 128
+    assert lost > 0.25
+    assert loser.accuracy == 0.0  # 25% minus what it loses on the images that both have seen
+    assert loser.accuracy_ci95[0] == 0.0
 
 
 def test_after_a_resume_the_same_policy_is_the_one_to_beat(dense: DenseNetwork) -> None:
