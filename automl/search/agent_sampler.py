@@ -14,7 +14,7 @@ from automl.search.agent_settings import AgentSettings, Algorithm
 from automl.search.engine import Session
 from automl.search.multipliers import multiplier_names
 from automl.search.sampler import parameter_names
-from automl.store.trials import recall
+from automl.store.trials import settled
 
 
 class AgentSampler(BaseSampler):
@@ -37,8 +37,7 @@ class AgentSampler(BaseSampler):
         """What the agent proposes after it has learned from all completed trials."""
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         self._agent.learn(trials)
-        known = frozenset(recall(each).policy.digest() for each in trials)
-        proposed = np.clip(self._agent.propose(known), self._range.low, self._range.high)
+        proposed = np.clip(self._agent.propose(settled(study)), self._range.low, self._range.high)
         return dict(zip(self._names, proposed.tolist(), strict=True))
 
     def sample_independent(

@@ -16,7 +16,7 @@ from scipy.optimize import least_squares
 
 from automl.core.evaluation import Evaluation
 from automl.core.problem import LARGEST_LOG, Problem
-from automl.store.trials import completed
+from automl.store.trials import completed, settled
 
 _PRIOR = 0.7
 """Standard deviation of a logarithm of a multiplier before anything is measured."""
@@ -51,7 +51,7 @@ def refitted(problem: Problem, study: optuna.Study, generator: np.random.Generat
     evaluations = completed(study)
     if not evaluations:
         return np.zeros(len(problem.knobs))
-    known = {evaluation.policy.digest() for evaluation in evaluations}
+    known = settled(study)
     posterior = _fitted(problem, evaluations)
     proposal = posterior.mean
     for attempt in range(_ATTEMPTS):

@@ -14,12 +14,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from automl.core.errors import InterruptedRunError, SearchError
 from automl.core.evaluation import Evaluation
+from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
 from automl.search.cache import EvaluationCache
 from automl.search.engine import Engine, Session, TrialReport
 from automl.search.sampler import uniform_policy
-from automl.store.study import FAILURE, reap
-from automl.store.trials import completed, remember
+from automl.store.study import reap
+from automl.store.trials import completed, remember, remember_failure
 
 MOST_FAILURES = 5
 """Failed trials in a row after which the search gives up."""
@@ -100,19 +101,21 @@ def lowest_divergence(evaluations: list[Evaluation]) -> Evaluation:
 
 def _run_trial(problem: Problem, study: optuna.Study, engine: Engine, cache: EvaluationCache) -> _Outcome:
     trial = study.ask()
+    policy: CompressionPolicy | None = None
     try:
         proposed = engine.propose(problem, trial)
-        evaluation, from_cache = cache(uniform_policy(problem) if _UNIFORM in trial.user_attrs else proposed)
+        policy = uniform_policy(problem) if _UNIFORM in trial.user_attrs else proposed
+        evaluation, from_cache = cache(policy)
     except (SQLAlchemyError, StorageInternalError):
         raise  # The study cannot be written: no trial could be told failed either.
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         _log.warning("Trial %d failed: %s", trial.number, reason)
         _log.debug("Trial %d failed here:", trial.number, exc_info=error)
-        trial.set_user_attr(FAILURE, reason)
+        remember_failure(trial, policy, reason)
         study.tell(trial, state=TrialState.FAIL)
         return _Outcome(trial.number, None, failure=reason)
-    remember(trial, evaluation, "cache" if from_cache else "new")
+    remember(trial, evaluation, "cache" if from_cache else "new", engine.name)
     study.tell(trial, evaluation.divergence)
     return _Outcome(trial.number, evaluation, from_cache)
 

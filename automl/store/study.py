@@ -16,8 +16,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from automl.core.errors import RunError
 
 STUDY_NAME = "search"
-FAILURE = "failure"
-"""User attribute of a failed trial: the reason."""
 _LOCK_TIMEOUT_S = 60
 _log = logging.getLogger(__name__)
 

@@ -15,18 +15,40 @@ from automl.core.errors import RunError
 from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
 from automl.store.files import write_text
-from automl.store.study import FAILURE
 
 Source = Literal["new", "cache"]
+FAILURE = "failure"
+"""User attribute of a failed trial: the reason."""
+ENGINE = "engine"
+"""User attribute of a completed trial: the engine that proposed it."""
+_DIGEST = "digest"
+"""User attribute of a trial: its policy's digest."""
 _COLUMNS = ("number", "state", "digest", "divergence", "accuracy", "ci95_low", "ci95_high", "images")
-_COST_COLUMNS = ("macs", "params", "size_bytes", "bops", "seconds", "source", "failure")
+_COST_COLUMNS = ("macs", "params", "size_bytes", "bops", "seconds", "source", "engine", "failure")
 
 
-def remember(trial: optuna.Trial, evaluation: Evaluation, source: Source) -> None:
-    """Writes `evaluation` to a running trial; its divergence is the value to tell afterwards."""
+def remember(trial: optuna.Trial, evaluation: Evaluation, source: Source, engine: str) -> None:
+    """Writes `evaluation`, and which engine asked for it, to a running trial; its divergence is the value to tell."""
     trial.set_user_attr("evaluation", _plain(evaluation))
-    trial.set_user_attr("digest", evaluation.policy.digest())
+    trial.set_user_attr(_DIGEST, evaluation.policy.digest())
     trial.set_user_attr("source", source)
+    trial.set_user_attr(ENGINE, engine)
+
+
+def remember_failure(trial: optuna.Trial, policy: CompressionPolicy | None, reason: str) -> None:
+    """Writes to a running trial why it fails, and with which policy; None where there was none yet."""
+    trial.set_user_attr(FAILURE, reason)
+    if policy is not None:
+        trial.set_user_attr(_DIGEST, policy.digest())
+
+
+def settled(study: optuna.Study) -> frozenset[str]:
+    """Digests of the policies that need no trial: they were evaluated, or cannot be.
+
+    A policy whose trial was killed is not among them.
+    """
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
+    return frozenset(trial.user_attrs[_DIGEST] for trial in finished if _DIGEST in trial.user_attrs)
 
 
 def recall(trial: FrozenTrial) -> Evaluation:
@@ -93,7 +115,7 @@ def _row(trial: FrozenTrial, groups: Sequence[str], layers: Sequence[str]) -> di
     evaluation = recall(trial)
     cost = evaluation.cost
     row |= {
-        "digest": trial.user_attrs.get("digest", ""),
+        "digest": trial.user_attrs.get(_DIGEST, ""),
         "divergence": evaluation.divergence,
         "accuracy": evaluation.accuracy,
         "ci95_low": evaluation.accuracy_ci95[0],
@@ -105,6 +127,7 @@ def _row(trial: FrozenTrial, groups: Sequence[str], layers: Sequence[str]) -> di
         "bops": cost.bops,
         "seconds": round(evaluation.seconds, 3),
         "source": trial.user_attrs.get("source", ""),
+        "engine": trial.user_attrs.get(ENGINE, ""),
     }
     policy = evaluation.policy
     row |= {_column(name): policy.channels.get(name, "") for name in groups}

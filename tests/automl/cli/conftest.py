@@ -57,7 +57,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         with open_study(run.study_db) as study:
             for divergence in DIVERGENCES[:trials]:
                 trial = study.ask()
-                remember(trial, evaluation(divergence), "new")
+                remember(trial, evaluation(divergence), "new", "solver")
                 study.tell(trial, divergence)
         if done:
             write_metrics(run.metrics, metrics(trials))

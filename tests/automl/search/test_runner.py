@@ -16,10 +16,10 @@ from automl.core.errors import InterruptedRunError, RunError, SearchError
 from automl.core.evaluation import Evaluation, Evaluator
 from automl.core.policy import CompressionPolicy
 from automl.search.engine import Session, TrialReport
-from automl.search.registry import find_engine
+from automl.search.registry import AGENTS, ENGINES, find_engine
 from automl.search.runner import MOST_FAILURES, search
-from automl.store.study import FAILURE, open_study
-from automl.store.trials import completed
+from automl.store.study import open_study
+from automl.store.trials import FAILURE, completed
 from tests.contracts.problem import SeparableEvaluator, separable_problem
 
 
@@ -94,6 +94,33 @@ def test_five_failures_in_a_row_end_the_search_with_the_reason() -> None:
         run(failing_on(set(range(3, 100)), broken), study, trials=20)
     assert len(completed(study)) == 3
     assert len(study.get_trials(states=(TrialState.FAIL,))) == MOST_FAILURES
+
+
+@pytest.mark.parametrize("name", [*ENGINES, *AGENTS])
+def test_one_policy_that_cannot_be_evaluated_does_not_end_the_search(name: str) -> None:
+    # The policy of the third trial fails whenever it is asked for, as one that needs more memory than there is.
+    evaluator = SeparableEvaluator()
+    failing: list[str] = []
+
+    def evaluate(policy: CompressionPolicy) -> Evaluation:
+        if not failing and len(evaluator.asked) == 2:
+            failing.append(policy.digest())
+        if policy.digest() in failing:
+            raise RuntimeError("out of memory")
+        return evaluator(policy)
+
+    study = optuna.create_study()
+    search(
+        separable_problem(evaluate),
+        study,
+        find_engine(name, "hidden=16" if name in AGENTS else None),
+        trials=5,
+        seed=0,
+        deadline=None,
+        stop=lambda: False,
+        on_trial=lambda _: None,
+    )
+    assert len(completed(study)) == (1 if name == "uniform" else 5)
 
 
 def test_failures_apart_do_not_end_the_search() -> None:

@@ -11,8 +11,16 @@ from automl.core.cost import Cost
 from automl.core.errors import RunError
 from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
-from automl.store.study import FAILURE, open_study
-from automl.store.trials import completed, evaluated, remember, write_trials_csv
+from automl.store.study import open_study
+from automl.store.trials import (
+    FAILURE,
+    completed,
+    evaluated,
+    remember,
+    remember_failure,
+    settled,
+    write_trials_csv,
+)
 
 POLICY = CompressionPolicy({"a.conv": 8, "b,conv": 16}, {"a.conv": BitWidths(8, 32)})
 EVALUATION = Evaluation(
@@ -33,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 def tell(study: optuna.Study, evaluation: Evaluation = EVALUATION) -> None:
     trial = study.ask()
-    remember(trial, evaluation, "new")
+    remember(trial, evaluation, "new", "solver")
     study.tell(trial, evaluation.divergence)
 
 
@@ -70,11 +78,23 @@ def test_only_completed_trials_are_evaluations(path: Path) -> None:
         assert len(completed(study)) == 1
 
 
+def test_policies_that_were_evaluated_or_cannot_be_need_no_trial() -> None:
+    study = optuna.create_study()
+    tell(study)
+    other = CompressionPolicy({"a.conv": 4})
+    trial = study.ask()
+    remember_failure(trial, other, "RuntimeError: out of memory")
+    study.tell(trial, state=TrialState.FAIL)
+    study.tell(study.ask(), state=TrialState.FAIL)  # killed
+    study.ask()  # runs
+    assert settled(study) == {POLICY.digest(), other.digest()}
+
+
 def test_trials_from_the_cache_were_not_evaluated() -> None:
     study = optuna.create_study()
     tell(study)
     trial = study.ask()
-    remember(trial, EVALUATION, "cache")
+    remember(trial, EVALUATION, "cache", "solver")
     study.tell(trial, EVALUATION.divergence)
     assert len(completed(study)) == 2
     assert evaluated(study) == 1
@@ -107,6 +127,7 @@ def test_the_table_has_a_row_for_each_finished_trial(path: Path) -> None:
     assert rows[0]["digest"] == POLICY.digest()
     assert (rows[0]["macs"], rows[0]["params"], rows[0]["size_bytes"]) == ("1000", "200", "800")
     assert (rows[0]["divergence"], rows[0]["accuracy"]) == ("0.125", "0.75")
+    assert (rows[0]["source"], rows[0]["engine"]) == ("new", "solver")
     assert (rows[0]["ci95_low"], rows[0]["ci95_high"]) == ("0.5", "0.875")
     assert (rows[0]["channels:a.conv"], rows[0]["channels:b,conv"]) == ("8", "16")
     assert rows[1]["failure"] == "RuntimeError: no, not, this"
