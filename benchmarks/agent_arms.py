@@ -19,7 +19,7 @@ OURS = (*AGENTS, *(name + SCRATCH for name in AGENTS))
 SOLVERS = ("solver", "cma")
 """What reinforcement learning must not lose to."""
 _DDPG = (
-    "actions=residual,reward=kl,credit=return,scaled=true,pretrain=32,seeded=true,noise=0.2,decay=0.98,updates=2,"
+    "actions=residual,reward=kl,credit=return,scaled=true,prior=1,pretrain=32,seeded=true,noise=0.2,decay=0.98,updates=2,"
     "hidden=128,actor_rate=0.001,memory=1000,batch=128"
 )
 """The settings that `td3` and `sac` have by default."""

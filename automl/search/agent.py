@@ -2,13 +2,15 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
+from automl.core.evaluation import Evaluation
+from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
 from automl.search.agent_settings import AgentSettings, Algorithm
 from automl.search.agent_state import AgentState, read_states, write_state
@@ -17,7 +19,7 @@ from automl.search.learner import Learner, truncated_normal
 from automl.search.multipliers import matching, multiplier_names
 from automl.search.pretraining import rehearsals
 from automl.search.randomness import own_randomness
-from automl.store.trials import recall
+from automl.store.trials import ENGINE, recall
 from envs.compression import CompressionEnv
 from envs.episode import Action, Episode, ResidualEpisode
 from envs.layout import Layout
@@ -35,6 +37,9 @@ _ATTEMPTS = 16
 """Episodes until one gives a policy that was not evaluated yet."""
 _WIDENING = 1.2
 """Factor on the noise of each further one."""
+_LEAST_LOSS = 1e-9
+_FIRST_STREAM = 10
+"""Of random numbers: agents of one seed explore differently."""
 _REUSE = 4
 """Transitions of the pretraining per gradient step and update."""
 
@@ -56,7 +61,8 @@ class Agent:
         self._mode = find_mode(settings.actions)
         self._layout = Layout.of(problem)
         self._observer = Observer(self._layout)
-        self._samples = algorithm == "sac"
+        self._algorithm, self._samples = algorithm, algorithm == "sac"
+        self._stream = _FIRST_STREAM + get_args(Algorithm).index(algorithm)
         env = CompressionEnv(problem, mode=settings.actions)
         self._learner = Learner(algorithm, settings, env, len(self._layout.steps), session.seed)
         self._identity = {
@@ -88,7 +94,7 @@ class Agent:
         Args:
             known: Digests of policies that need no evaluation; others are preferred.
         """
-        generator = np.random.default_rng([self._session.seed, 2, self._learned])
+        generator = np.random.default_rng([self._session.seed, self._stream, self._learned])
         with own_randomness(int(generator.integers(2**31))):
             for attempt in range(_ATTEMPTS):
                 episode = self._played(generator, self._noise() * _WIDENING**attempt)
@@ -116,6 +122,8 @@ class Agent:
                 self._learner.remember(each.trajectory, each.reward)
                 count += 1
             self._learner.train(self._settings.updates * count * len(self._layout.steps) // _REUSE)
+            # As long as rehearsals are drawn as well, they speak against what the trials say: the table is wrong.
+            self._learner.forget()
 
     def _found(self, trials: Sequence[FrozenTrial]) -> AgentState | None:
         """The newest state whose trials the study holds."""
@@ -133,27 +141,54 @@ class Agent:
 
     def _learn_from(self, trial: FrozenTrial) -> None:
         self._note(trial)
-        if not self._settings.seeded and "fixed_params" in trial.system_attrs:
-            return  # not its own proposal
-        evaluation = recall(trial)
-        reward = find_reward(self._settings.reward)(evaluation, self._layout.expected)
-        trajectory = followed(new_episode(self._layout, self._mode), self._observer, self._target(trial))
-        self._learner.remember(trajectory, reward)
-        self._learner.train_on_an_episode()
+        if not self._settings.seeded and not self._proposed(trial):
+            return
+        lesson = self._direct_lesson(trial) if self._mode == "direct" else self._residual_lesson(trial)
+        if lesson is None:
+            return
+        target, reward = lesson
+        self._learner.remember(followed(new_episode(self._layout, self._mode), self._observer, target), reward)
+        if self._learned >= self._warmup:
+            self._learner.train_on_an_episode()
+
+    def _proposed(self, trial: FrozenTrial) -> bool:
+        """Whether it is a proposal of this kind of agent."""
+        return trial.user_attrs.get(ENGINE) == self._algorithm and not _enqueued(trial)
 
     def _note(self, trial: FrozenTrial) -> None:
         self._learned += 1
         self._history.update(_digest(trial))
 
-    def _target(self, trial: FrozenTrial) -> NDArray[np.float64]:
-        """What `Episode.follow` needs to go to the policy of a trial, whoever proposed it."""
-        policy = recall(trial).policy
-        if self._mode == "direct":
-            return self._problem.values(policy).astype(np.float64)
-        names = multiplier_names(self._problem)
-        if all(name in trial.params for name in names):
-            return np.array([trial.params[name] for name in names])
-        return matching(self._problem, policy)
+    def _direct_lesson(self, trial: FrozenTrial) -> tuple[NDArray[np.float64], float]:
+        """What `Episode.follow` needs to go to the policy of a trial, and what it is worth."""
+        evaluation = recall(trial)
+        return self._problem.values(evaluation.policy).astype(np.float64), self._worth(evaluation)
+
+    def _residual_lesson(self, trial: FrozenTrial) -> tuple[NDArray[np.float64], float] | None:
+        """The same in corrections of the solver; None where no correction leads there, and nothing says how far off.
+
+        Where others proposed the policy, corrections may lead only near it. What the table says of the two policies is
+        then heeded, as far as the reward is one that the table knows of.
+        """
+        evaluation, names = recall(trial), multiplier_names(self._problem)
+        own = all(name in trial.params for name in names)
+        target = np.array([trial.params[n] for n in names]) if own else matching(self._problem, evaluation.policy)
+        if own and not _enqueued(trial):
+            return target, self._worth(evaluation)
+        reached = self._problem.solved(target.tolist())
+        if reached.digest() == evaluation.policy.digest():
+            return target, self._worth(evaluation)
+        if self._settings.reward != "kl":
+            return None
+        ratio = self._expected(reached) / self._expected(evaluation.policy)
+        return target, self._worth(replace(evaluation, divergence=evaluation.divergence * ratio))
+
+    def _worth(self, evaluation: Evaluation) -> float:
+        return find_reward(self._settings.reward)(evaluation, self._layout.expected)
+
+    def _expected(self, policy: CompressionPolicy) -> float:
+        """Loss in nats, by the sensitivity table."""
+        return max(sum(self._problem.sensitivity.parts(self._problem.values(policy).tolist())), _LEAST_LOSS)
 
     def _noise(self) -> float:
         """Standard deviation for the next trial."""
@@ -176,6 +211,11 @@ class Agent:
         size = len(episode.last)
         played(episode, self._observer, choose)
         return episode
+
+
+def _enqueued(trial: FrozenTrial) -> bool:
+    """Whether its parameters were given, not sampled."""
+    return "fixed_params" in trial.system_attrs
 
 
 def _digest(trial: FrozenTrial) -> bytes:

@@ -25,8 +25,12 @@ class AgentSettings:
     episode came to from there, without a detour over the critic's own estimates."""
     scaled: bool
     """Whether rewards are divided by their standard deviation; their mean is taken off in any case."""
+    prior: float
+    """What a step pays for the square of its correction, on the scale of the rewards: corrections stay small until trials
+    say that they need to be large. With 0 an actor may end up at the largest and learn no more. Values pay nothing."""
     warmup: int | None
-    """Episodes of random actions; None for a quarter of the trials asked for, at most AMC's 100."""
+    """Completed trials, whoever proposed them, up to which actions are random and nothing but the table is trained on;
+    None for a quarter of the trials asked for, at most AMC's 100."""
     noise: float
     """Standard deviation of the truncated normal noise on an action after the warm-up."""
     decay: float
@@ -34,7 +38,8 @@ class AgentSettings:
     pretrain: int
     """Episodes on the sensitivity table, for each of three budgets, before the first one that is measured."""
     seeded: bool
-    """Whether the solver's answer is the second trial, and whether trials that others proposed are learned from."""
+    """Whether the solver's answer is the second trial, and whether trials that other engines proposed, or that are the
+    same for each engine, are learned from."""
     updates: int
     """Gradient steps per step of an episode."""
     hidden: int
@@ -72,6 +77,8 @@ class AgentSettings:
             value = getattr(self, name)
             if not 0.0 < value <= 1.0:
                 raise InputError(f"`{name}` of an agent must be above 0 and at most 1, but got {value:g}.")
+        if not 0.0 <= self.prior <= 100.0:
+            raise InputError(f"`prior` of an agent must be at least 0 and at most 100, but got {self.prior:g}.")
         if not 0.0 < self.noise <= 10.0:
             raise InputError(f"`noise` of an agent must be above 0 and at most 10, but got {self.noise:g}.")
 
@@ -81,6 +88,7 @@ _AMC = AgentSettings(
     reward="accuracy",
     credit="copied",
     scaled=False,
+    prior=0.0,
     warmup=None,
     noise=1.0,  # 0.5 on AMC's scale from 0 to 1
     decay=0.95,
@@ -100,6 +108,7 @@ _OURS = AgentSettings(
     reward="kl",
     credit="return",
     scaled=True,
+    prior=1.0,
     warmup=None,
     noise=0.2,
     decay=0.98,

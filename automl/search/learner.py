@@ -68,6 +68,10 @@ class Learner:
             here = slice(step, step + 1)
             buffer.add(seen[step][None], seen[step + 1][None], action[None], told[here], ends[here], [{}])
 
+    def forget(self) -> None:
+        """Empties the memory; what actor and critic have learned from it stays."""
+        _buffer(self._model).reset()
+
     def train(self, gradient_steps: int) -> None:
         """Draws batches from all that is remembered."""
         buffer = _buffer(self._model)
@@ -75,6 +79,8 @@ class Learner:
         kept = self._rewards[:size]
         spread = max(float(kept.std()), _LEAST_SPREAD) if self._settings.scaled else 1.0
         buffer.rewards[:size] = (kept - kept.mean()) / spread
+        if self._settings.actions == "residual":
+            buffer.rewards[:size] -= self._settings.prior * (buffer.actions[:size] ** 2).sum(axis=2)
         with own_randomness(_round_seed(self._seed, self.rounds)):
             self._model.train(gradient_steps, self._settings.batch)
         self.rounds += 1

@@ -9,13 +9,16 @@ import pytest
 from automl.core.errors import RunError
 from automl.core.policy import CompressionPolicy
 from automl.search.engine import Engine, TrialReport
+from automl.search.learner import Learner
+from automl.search.multipliers import matching
 from automl.search.registry import find_engine
 from automl.search.runner import search
 from automl.search.sampler import uniform_policy
 from envs.observation import Observation, Observer
+from envs.trajectory import Trajectory
 from tests.contracts.engine import EngineContract, run_search
 from tests.contracts.joint import JointEvaluator, joint_problem
-from tests.contracts.problem import SeparableEvaluator, separable_problem
+from tests.contracts.problem import SENSITIVITY, WIDTHS, SeparableEvaluator, separable_problem, wrong_table
 
 QUICK = "hidden=16,batch=32,pretrain=2"
 SETTINGS = {"ddpg": "hidden=16", "td3": QUICK, "sac": QUICK}
@@ -142,6 +145,65 @@ def test_an_agent_learns_from_trials_that_others_proposed(tmp_path: Path) -> Non
             folder=tmp_path,
         )
     assert len({policy.digest() for policy in evaluator.asked}) == 9
+
+
+def test_agents_of_one_seed_explore_differently() -> None:
+    asked = {}
+    for name in ("td3", "sac"):
+        evaluator = SeparableEvaluator()
+        run_search(find_engine(name, QUICK), evaluator, trials=4)
+        asked[name] = evaluator.asked[2:]
+    assert not set(map(CompressionPolicy.digest, asked["td3"])) & set(map(CompressionPolicy.digest, asked["sac"]))
+
+
+def learned(text: str, trials: int, engines: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Rewards of the episodes that a TD3 remembers after so many trials of each engine."""
+    told: list[float] = []
+    remember = Learner.remember
+
+    def noted(self: Learner, trajectory: Trajectory, reward: float) -> None:
+        told.append(reward)
+        remember(self, trajectory, reward)
+
+    monkeypatch.setattr(Learner, "remember", noted)
+    study = optuna.create_study()
+    for count, name in enumerate(engines, 1):
+        settings = f"hidden=16,batch=32,{text}" if name == "td3" else None
+        run_search(find_engine(name, settings), SeparableEvaluator(), trials=count * trials, study=study)
+    return told
+
+
+def test_an_agent_that_is_not_seeded_learns_from_its_own_trials_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The last of the trials is evaluated, but there is nothing left to learn it for.
+    assert len(learned("pretrain=0,seeded=false", 5, ("cma", "td3"), monkeypatch)) == 4
+    assert len(learned("pretrain=0", 5, ("cma", "td3"), monkeypatch)) == 5 + 4
+    assert len(learned("pretrain=0,seeded=false", 5, ("td3",), monkeypatch)) == 3  # not the uniform policy
+
+
+def test_a_policy_that_no_correction_leads_to_is_worth_what_the_table_says_of_the_nearest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told, _ = learned("pretrain=0", 3, ("td3",), monkeypatch)  # the uniform policy and the solver's plain answer
+    problem = separable_problem(evaluator := SeparableEvaluator())
+    uniform = uniform_policy(problem)
+    near = problem.solved(matching(problem, uniform).tolist())
+    assert near != uniform
+    losses = {
+        name: dict(zip(WIDTHS, row, strict=True)) for name, row in zip(SENSITIVITY, wrong_table().losses, strict=True)
+    }
+    by_table = [sum(losses[name][policy.channels[name]] for name in SENSITIVITY) for policy in (near, uniform)]
+    expected = sum(losses[name][problem.solved([0.0] * 8).channels[name]] for name in SENSITIVITY)
+    guessed = evaluator(uniform).divergence * by_table[0] / by_table[1]
+    assert told == pytest.approx(-np.log(guessed / expected), rel=1e-3)
+    # A reward that the table knows nothing of is not guessed.
+    assert len(learned("pretrain=0,reward=accuracy", 3, ("td3",), monkeypatch)) == 1
+
+
+def test_nothing_is_trained_before_the_warm_up_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[int] = []
+    monkeypatch.setattr(Learner, "train_on_an_episode", lambda self: rounds.append(self.rounds))
+    run_search(find_engine("ddpg", "hidden=16,warmup=6"), SeparableEvaluator(), trials=10)
+    assert len(rounds) == 4  # after trials 6 to 9; what follows the tenth is nobody's
 
 
 def test_widths_and_bits_are_learned_together(tmp_path: Path) -> None:

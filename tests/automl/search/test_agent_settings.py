@@ -37,6 +37,7 @@ def test_settings_are_overridden_by_name() -> None:
         ("warmup=-1", "`warmup` of an agent must be at least 0"),
         ("tau=0", "`tau` of an agent must be above 0"),
         ("decay=nan", "`decay` of an agent must be above 0"),
+        ("prior=-1", "`prior` of an agent must be at least 0"),
         ("noise=inf", "`noise` of an agent must be above 0"),
     ],
 )

@@ -81,6 +81,29 @@ def test_training_leaves_the_random_numbers_of_others_alone() -> None:
     assert torch.equal(after, torch.rand(1))
 
 
+def test_what_was_forgotten_is_learned_already_but_not_again() -> None:
+    found = learner()
+    taught(found, 0, 3)
+    before = answers(found).tolist()
+    found.forget()
+    assert answers(found).tolist() == before
+    assert len(found.state()["memory"]["told"]) == 0
+    taught(found, 3, 4)
+    assert len(found.state()["memory"]["told"]) == STEPS
+
+
+def test_corrections_that_bring_nothing_get_small_where_they_have_a_price() -> None:
+    large: dict[int, float] = {}
+    for prior in (0, 3):
+        found = learner(text=f"hidden=16,batch=64,prior={prior}")
+        for episode in range(60):
+            found.remember(trajectory(np.random.default_rng(episode)), float(episode % 2))
+            found.train_on_an_episode()
+        large[prior] = float(np.abs(answers(found)).mean())
+    assert large[3] < 0.2
+    assert large[3] < large[0] / 2
+
+
 def test_steps_are_told_the_return_or_the_copied_reward() -> None:
     made = trajectory(np.random.default_rng(0))
     returned, copied = learner(text=SMALL), learner("ddpg", "hidden=16")
