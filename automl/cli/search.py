@@ -53,6 +53,9 @@ def search(
     epochs: Annotated[int | None, typer.Option(help="Epochs of the baseline.")] = None,
     finetune_epochs: Annotated[int | None, typer.Option(help="Epochs of the fine-tuning; 0 skips it.")] = None,
     limit: Limit = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the curves of the search for TensorBoard.")
+    ] = False,
     config: Config = None,
     runs: Runs = RUNS,
     json: Json = False,
@@ -83,6 +86,7 @@ def search(
         "epochs": epochs,
         "finetune_epochs": finetune_epochs,
         "limit": limit,
+        "tensorboard": True if tensorboard else None,
     }
     settings = resolved(config, given)
     from automl.pipeline.runs import start_run  # seconds, which a refusal of the settings does not need

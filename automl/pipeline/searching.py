@@ -25,6 +25,7 @@ from automl.pipeline.held import held
 from automl.pipeline.sensitivity import rank_correlation, sensitivity_table
 from automl.pipeline.subject import Subject
 from automl.report.quantity import percent
+from automl.search.curves import curves
 from automl.search.engine import TrialReport
 from automl.search.registry import find_engine
 from automl.search.runner import lowest_divergence, search
@@ -133,17 +134,19 @@ def _run_trials(run: Run, subject: Subject, problem: Problem, study: optuna.Stud
 
     conversation.progress.phase("Search", asked, len(completed(study)))
     deadline = None if config.time_s is None else time.monotonic() + config.time_s
-    search(
-        problem,
-        study,
-        engine,
-        trials=config.trials,
-        seed=config.seed,
-        deadline=deadline,
-        stop=conversation.stop,
-        on_trial=show,
-        folder=run.state / "agent",
-    )
+    with curves(run.curves if config.tensorboard else None) as log:
+        search(
+            problem,
+            study,
+            engine,
+            trials=config.trials,
+            seed=config.seed,
+            deadline=deadline,
+            stop=conversation.stop,
+            on_trial=show,
+            folder=run.state / "agent",
+            log=log,
+        )
     write_trials_csv(run.trials_csv, study, groups, layers)
     if conversation.stop():
         raise InterruptedRunError(f"The search was stopped after {len(completed(study))} of {asked} trials.")

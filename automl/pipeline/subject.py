@@ -22,6 +22,7 @@ from automl.costs.model import AnalyticCostModel
 from automl.data.splits import Splits
 from automl.models.weights import weights_digest
 from automl.pipeline.network import Network, open_network
+from automl.search.curves import refuse_without_tensorboard
 from automl.search.registry import find_engine
 from automl.store.config import RunConfig
 from automl.store.manifest import Fingerprint
@@ -126,6 +127,8 @@ def _checked_settings(config: RunConfig) -> Budget:
         BitChoices.parse(config.bits)
         first_and_last(config.first_last_bits)
     find_engine(config.engine, config.agent)
+    if config.tensorboard:
+        refuse_without_tensorboard()
     if config.importance not in CRITERIA:
         raise InputError(f"`--importance` must be one of {', '.join(CRITERIA)}, but got {config.importance!r}.")
     at_least = {

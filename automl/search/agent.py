@@ -150,6 +150,11 @@ class Agent:
         self._learner.remember(followed(new_episode(self._layout, self._mode), self._observer, target), reward)
         if self._learned >= self._warmup:
             self._learner.train_on_an_episode()
+        self._session.log(self._curves(reward), self._learned)
+
+    def _curves(self, reward: float) -> dict[str, float]:
+        values = {"reward": reward, "noise": self._noise(), **self._learner.losses}
+        return {f"{self._algorithm}/{name}": value for name, value in values.items()}
 
     def _proposed(self, trial: FrozenTrial) -> bool:
         """Whether it is a proposal of this kind of agent."""

@@ -26,8 +26,9 @@ class AgentSettings:
     scaled: bool
     """Whether rewards are divided by their standard deviation; their mean is taken off in any case."""
     prior: float
-    """What a step pays for the square of its correction, on the scale of the rewards: corrections stay small until trials
-    say that they need to be large. With 0 an actor may end up at the largest and learn no more. Values pay nothing."""
+    """What a step pays for the square of its correction, on the scale of the rewards: corrections stay small until
+    trials say that they need to be large. With 0 an actor may end up at the largest and learn no more. Values pay
+    nothing."""
     warmup: int | None
     """Completed trials, whoever proposed them, up to which actions are random and nothing but the table is trained on;
     None for a quarter of the trials asked for, at most AMC's 100."""

@@ -12,6 +12,7 @@ from optuna.samplers import BaseSampler
 from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
+from automl.search.curves import Log, silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Session:
     """Completed trials at which the search ends."""
     folder: Path | None = None
     """Where an engine may keep what it goes on from; None for a search in memory."""
+    log: Log = silent
+    """Takes what an engine has to say of itself."""
 
     @property
     def fresh_seed(self) -> int:

@@ -89,6 +89,12 @@ class Learner:
         """As many gradient steps as the settings say for each step of an episode."""
         self.train(self._settings.updates * self._steps)
 
+    @property
+    def losses(self) -> dict[str, float]:
+        """What the newest training round said, such as `actor_loss` and `critic_loss`; nothing before the first one."""
+        told = self._model.logger.name_to_value
+        return {name.removeprefix("train/"): float(value) for name, value in told.items() if name.endswith("loss")}
+
     def act(self, seen: Observation, *, sampled: bool) -> Action:
         """What the actor would do; drawn from its distribution where it has one and `sampled` says so."""
         found, _ = self._model.predict(seen, deterministic=not sampled)

@@ -17,6 +17,7 @@ from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
 from automl.search.cache import EvaluationCache
+from automl.search.curves import Log, silent
 from automl.search.engine import Engine, Session, TrialReport
 from automl.search.sampler import uniform_policy
 from automl.store.study import reap
@@ -48,6 +49,7 @@ def search(
     stop: Callable[[], bool],
     on_trial: Callable[[TrialReport], None],
     folder: Path | None = None,
+    log: Log = silent,
 ) -> Evaluation:
     """Evaluates policies until `trials` of them are completed, and returns the one with the lowest divergence.
 
@@ -65,6 +67,7 @@ def search(
         stop: Polled before each trial; where it says True, the search ends with what it has.
         on_trial: Called after each completed trial.
         folder: Where the engine may keep what it goes on from.
+        log: Takes the curves of the search, one point per completed trial, and those of an engine that learns.
 
     Raises:
         SearchError: If `MOST_FAILURES` trials in a row failed.
@@ -74,7 +77,8 @@ def search(
     done = completed(study)
     cache = EvaluationCache(lambda policy: _finite(problem.evaluate(policy)), done)
     asked = trials if engine.most_trials is None else min(trials, engine.most_trials)
-    study.sampler = engine.sampler(problem, Session(seed, len(study.get_trials(deepcopy=False)), asked, folder))
+    before = len(study.get_trials(deepcopy=False))
+    study.sampler = engine.sampler(problem, Session(seed, before, asked, folder, log))
     _enqueue_first(problem, study, engine, cache)
     failures = 0
     while len(done) < asked and not stop() and not (done and _passed(deadline)):
@@ -88,6 +92,7 @@ def search(
         report = TrialReport(
             outcome.number, len(done), asked, outcome.evaluation, lowest_divergence(done), outcome.from_cache
         )
+        log(_curves(report), report.done)
         on_trial(report)
     if not done:
         raise InterruptedRunError("The search was stopped before its first trial ended.")
@@ -118,6 +123,15 @@ def _run_trial(problem: Problem, study: optuna.Study, engine: Engine, cache: Eva
     remember(trial, evaluation, "cache" if from_cache else "new", engine.name)
     study.tell(trial, evaluation.divergence)
     return _Outcome(trial.number, evaluation, from_cache)
+
+
+def _curves(report: TrialReport) -> dict[str, float]:
+    return {
+        "search/divergence": report.evaluation.divergence,
+        "search/accuracy": report.evaluation.accuracy,
+        "search/best divergence": report.best.divergence,
+        "search/accuracy of the best": report.best.accuracy,
+    }
 
 
 def _enqueue_first(problem: Problem, study: optuna.Study, engine: Engine, cache: EvaluationCache) -> None:

@@ -50,6 +50,8 @@ class RunConfig:
     """Bit-widths that layers may have, such as `4,8` or `w2-8a8`; None leaves the network in float."""
     first_last_bits: int = 8
     """Bits of weights and inputs of the first and the last layer."""
+    tensorboard: bool = False
+    """Whether the curves of the search are written for TensorBoard."""
     importance: str = "obs"
     """How channels are ranked: `obs`, `l1`, `l2`, `taylor`, `bn` or `random`."""
     limit: int | None = None
@@ -134,6 +136,8 @@ def _literal(value: str | int | float | tuple[str, ...]) -> str:
     if isinstance(value, str):
         # TOML has JSON's escapes, but unlike JSON it wants DEL escaped too.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, tuple):
         return f"[{', '.join(_literal(item) for item in value)}]"
     return repr(value)

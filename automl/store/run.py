@@ -90,6 +90,11 @@ class Run:
         return self.path / "plots"
 
     @property
+    def curves(self) -> Path:
+        """Folder of the event files for TensorBoard, where they were asked for."""
+        return self.path / "tensorboard"
+
+    @property
     def report_html(self) -> Path:
         """The report, in one file."""
         return self.path / "report.html"

@@ -26,6 +26,7 @@ FULL = RunConfig(
     finetune_epochs=0,
     importance="taylor",
     limit=5000,
+    tensorboard=True,
 )
 REQUIRED = 'model = "m"\ndata = "d"\nbudget = ["0.5flops"]\n'
 
