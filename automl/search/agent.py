@@ -153,8 +153,7 @@ class Agent:
         self._session.log(self._curves(reward), self._learned)
 
     def _curves(self, reward: float) -> dict[str, float]:
-        values = {"reward": reward, "noise": self._noise(), **self._learner.losses}
-        return {f"{self._algorithm}/{name}": value for name, value in values.items()}
+        return {"reward": reward, "noise": self._noise(), **self._learner.losses}
 
     def _proposed(self, trial: FrozenTrial) -> bool:
         """Whether it is a proposal of this kind of agent."""

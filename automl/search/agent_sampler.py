@@ -1,5 +1,7 @@
 """An agent as Optuna asks it: all parameters of a trial at once."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +23,9 @@ class AgentSampler(BaseSampler):
     """Log-multipliers or keep ratios, as the agent's actions are."""
 
     def __init__(self, problem: Problem, algorithm: Algorithm, settings: AgentSettings, session: Session) -> None:
-        """With a new agent; it looks for its older state when it is first asked."""
+        """With new agents; they look for their older states when they are first asked."""
         residual = settings.actions == "residual"
-        self._agent = Agent(problem, algorithm, settings, session)
+        self._agents = [Agent(problem, algorithm, settings, _own(session, turn)) for turn in range(settings.seeds)]
         self._names = multiplier_names(problem) if residual else parameter_names(problem)
         self._range = FloatDistribution(-LARGEST_LOG, LARGEST_LOG) if residual else FloatDistribution(0.0, 1.0)
 
@@ -34,10 +36,12 @@ class AgentSampler(BaseSampler):
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """What the agent proposes after it has learned from all completed trials."""
+        """What the agent whose turn it is proposes, after all have learned from all completed trials."""
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        self._agent.learn(trials)
-        proposed = np.clip(self._agent.propose(settled(study)), self._range.low, self._range.high)
+        for agent in self._agents:
+            agent.learn(trials)
+        agent = self._agents[len(trials) % len(self._agents)]
+        proposed = np.clip(agent.propose(settled(study)), self._range.low, self._range.high)
         return dict(zip(self._names, proposed.tolist(), strict=True))
 
     def sample_independent(
@@ -45,3 +49,14 @@ class AgentSampler(BaseSampler):
     ) -> Any:
         """Never asked: the relative space holds all."""
         return self._range.low
+
+
+def _own(session: Session, turn: int) -> Session:
+    """What one of several agents sees of it: a seed, a folder and curves of its own."""
+
+    def log(values: Mapping[str, float], step: int) -> None:
+        session.log({f"agent {turn}/{name}": value for name, value in values.items()}, step)
+
+    seed = session.seed if turn == 0 else int(np.random.SeedSequence([session.seed, turn]).generate_state(1)[0])
+    folder = None if session.folder is None else session.folder / str(turn)
+    return replace(session, seed=seed, folder=folder, log=log)

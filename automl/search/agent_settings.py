@@ -41,6 +41,8 @@ class AgentSettings:
     seeded: bool
     """Whether the solver's answer is the second trial, and whether trials that other engines proposed, or that are the
     same for each engine, are learned from."""
+    seeds: int
+    """Agents, each of a seed of its own: they take turns, and each learns from all trials."""
     updates: int
     """Gradient steps per step of an episode."""
     hidden: int
@@ -69,7 +71,15 @@ class AgentSettings:
         self._check_numbers()
 
     def _check_numbers(self) -> None:
-        least: dict[str, float] = {"updates": 1, "hidden": 1, "batch": 1, "memory": 1, "warmup": 0, "pretrain": 0}
+        least: dict[str, float] = {
+            "seeds": 1,
+            "updates": 1,
+            "hidden": 1,
+            "batch": 1,
+            "memory": 1,
+            "warmup": 0,
+            "pretrain": 0,
+        }
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:
@@ -95,6 +105,7 @@ _AMC = AgentSettings(
     decay=0.95,
     pretrain=0,
     seeded=False,
+    seeds=1,
     updates=1,
     hidden=300,
     actor_rate=1e-4,
@@ -115,6 +126,7 @@ _OURS = AgentSettings(
     decay=0.98,
     pretrain=32,
     seeded=True,
+    seeds=1,
     updates=2,
     hidden=128,
     actor_rate=1e-3,

@@ -46,9 +46,9 @@ def test_a_search_writes_a_point_per_trial_and_goes_on(tmp_path: Path) -> None:
 
 def test_an_agent_says_what_it_was_told_and_how_it_learns(tmp_path: Path) -> None:
     searched(tmp_path, 7, optuna.create_study())
-    assert set(told(tmp_path, "td3/reward")) == set(range(1, 7))
-    assert set(told(tmp_path, "td3/critic_loss")) == {3, 4, 5, 6}  # after the warm-up
-    assert told(tmp_path, "td3/noise")[6] == pytest.approx(0.2 * 0.98**3)
+    assert set(told(tmp_path, "agent 0/reward")) == set(range(1, 7))
+    assert set(told(tmp_path, "agent 0/critic_loss")) == {3, 4, 5, 6}  # after the warm-up
+    assert told(tmp_path, "agent 0/noise")[6] == pytest.approx(0.2 * 0.98**3)
 
 
 def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
