@@ -10,7 +10,6 @@ and spares images of the clear losers, as it does in a search. `benchmarks.recov
 the recovered networks are worth.
 """
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +44,7 @@ from benchmarks.amc import AmcEvaluator
 from benchmarks.interval import median95
 from benchmarks.nets import find_nets, open_net
 from benchmarks.options import Options, parser, shared
+from benchmarks.outcome import run_and_exit
 from benchmarks.report import Details, Report, Row, publish
 from search_spaces.rules import default_rule
 from search_spaces.space import channel_space
@@ -343,4 +343,4 @@ def _line(model: str, times: Sequence[Times], samples_mb: float, ours_mb: float)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -22,6 +22,7 @@ from benchmarks.cache import CACHE, ResultCache
 from benchmarks.interval import mean95
 from benchmarks.nets import BY_DEFAULT, Net, find_nets, remarks, why_not
 from benchmarks.options import Options, parser, shared
+from benchmarks.outcome import run_and_exit
 from benchmarks.report import Details, Report, Row, plus_minus, publish
 from benchmarks.standings import lowest_or_tied
 
@@ -156,4 +157,4 @@ def _plot(path: Path, courses: Courses, trials: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -4,7 +4,6 @@ Tables are random, in the shape of measured ones; networks are whole, with every
 branch that may be dropped. With bits, every layer has some; the first and the last have 8.
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from automl.search.certificate import certify
 from automl.search.solver import Solver
 from benchmarks.interval import Estimate, median95
 from benchmarks.options import parser, shared
+from benchmarks.outcome import run_and_exit
 from benchmarks.report import Details, Report, Row, publish
 from benchmarks.tables import random_table
 from search_spaces.rules import WidthRule
@@ -185,4 +185,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)
