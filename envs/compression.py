@@ -3,18 +3,13 @@
 from typing import Any
 
 import gymnasium
-import numpy as np
-from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 
-from automl.core.errors import InputError
-from automl.core.evaluation import Evaluation
 from automl.core.problem import Problem
 from envs.episode import Action, Episode
-from envs.layout import Layout
-from envs.mode import find_mode, new_episode
-from envs.observation import Observation, Observer
-from envs.reward import find_reward
+from envs.facts import facts
+from envs.observation import Observation
+from envs.terms import Terms, checked_action
 
 
 class CompressionEnv(gymnasium.Env[Observation, Action]):
@@ -80,32 +75,24 @@ class CompressionEnv(gymnasium.Env[Observation, Action]):
         Raises:
             InputError: If there is no such mode or reward, nothing to decide, or nothing to shape.
         """
-        self._mode = find_mode(mode)
-        self._reward = find_reward(reward)
-        if shaped and mode != "direct":
-            raise InputError(
-                f"Rewards are shaped where actions are values, but the mode is {mode!r}. Take `direct`, or no shaping."
-            )
-        self._shaped = shaped
+        self._terms = Terms.of(problem, mode, reward, shaped=shaped)
         self.render_mode = render_mode
-        self._layout = Layout.of(problem)
-        self._observer = Observer(self._layout)
         self._episode: Episode | None = None
-        self.action_space = spaces.Box(-1.0, 1.0, (len(self._layout.steps[0].knobs),), np.float32)
-        self.observation_space = spaces.Box(0.0, 1.0, (len(self._observer.names),), np.float32)
+        self.action_space = self._terms.action_space
+        self.observation_space = self._terms.observation_space
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """What each entry of an observation is."""
-        return self._observer.names
+        return self._terms.observer.names
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Starts an episode; `options` has none."""
         super().reset(seed=seed)
-        self._episode = new_episode(self._layout, self._mode)
-        return self._observer(self._episode), {}
+        self._episode = self._terms.start()
+        return self._terms.observer(self._episode), {}
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decides one layer; evaluates the policy after the last one.
@@ -114,30 +101,22 @@ class CompressionEnv(gymnasium.Env[Observation, Action]):
             InputError: If the action does not have the shape of the action space, or is not finite.
             ResetNeeded: If the episode has ended, or none was started.
         """
-        episode = self._running()
-        wanted = np.asarray(action, dtype=np.float32)
-        if wanted.shape != self.action_space.shape or not np.isfinite(wanted).all():
-            raise InputError(
-                f"An action must be {self.action_space.shape} finite numbers in [-1, 1], but got {action!r}."
-            )
-        before = episode.potential() if self._shaped else 0.0
-        episode.act(wanted)
+        episode, terms = self._running(), self._terms
+        reward = terms.advance(episode, checked_action(self.action_space, action))
         if not episode.done:
-            after = episode.potential() if self._shaped else 0.0
-            return self._observer(episode), after - before, False, False, {}
-        policy = episode.policy()
-        evaluation = self._layout.problem.evaluate(policy)
-        reward = self._reward(evaluation, self._layout.expected) - before
-        return self._observer(episode), float(reward), True, False, self._facts(evaluation)
+            return terms.observer(episode), reward, False, False, {}
+        problem = terms.layout.problem
+        evaluation = problem.evaluate(episode.policy())
+        return terms.observer(episode), reward + terms.outcome(evaluation), True, False, facts(problem, evaluation)
 
     def render(self) -> str | None:
         """What is decided so far, a line per step, where `render_mode` is "ansi"."""
         if self.render_mode is None:
             return None
         episode = self._running()
-        knobs = self._layout.problem.knobs
+        knobs = self._terms.layout.problem.knobs
         lines = []
-        for step in self._layout.steps[: episode.step]:
+        for step in self._terms.layout.steps[: episode.step]:
             turned = (k for k in step.knobs if k is not None)
             said = (f"{knobs[k].kind} {episode.values[k]} of {knobs[k].choices[-1]}" for k in turned)
             lines.append(f"{step.layer}: {', '.join(said)}")
@@ -147,18 +126,3 @@ class CompressionEnv(gymnasium.Env[Observation, Action]):
         if self._episode is None or self._episode.done:
             raise ResetNeeded("An episode must be started with `reset` before it goes on.")
         return self._episode
-
-    def _facts(self, evaluation: Evaluation) -> dict[str, Any]:
-        """No times: equal actions give equal facts."""
-        problem, cost = self._layout.problem, evaluation.cost
-        return {
-            "channels": dict(evaluation.policy.channels),
-            "bits": {layer: (bits.weight, bits.activation) for layer, bits in evaluation.policy.bits.items()},
-            "divergence": evaluation.divergence,
-            "accuracy": evaluation.accuracy,
-            "macs": cost.macs,
-            "params": cost.params,
-            "size_bytes": cost.size_bytes,
-            "bops": cost.bops,
-            "used": problem.budget.used(cost, problem.dense),
-        }
