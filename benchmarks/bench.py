@@ -3,8 +3,6 @@
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import optuna
 from rich.console import Console
@@ -17,12 +15,11 @@ from automl.evaluate.held import Batches
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
 from automl.pipeline.searching import dense_network, pose
-from automl.pipeline.sensitivity import sensitivity_table
+from automl.pipeline.sensitivity import measured_sensitivity
 from automl.pipeline.subject import Subject
 from automl.report.progress import Progress
 from automl.search.engine import Engine, TrialReport
 from automl.search.runner import search
-from automl.store.run import create_run
 from benchmarks.nets import Net, at_budget, open_net
 
 
@@ -69,12 +66,9 @@ class Bench:
     @cached_property
     def _measured(self) -> _Measured:
         subject = _opened(self._net, self._budget, self._seed)
-        silent = Console(quiet=True)
         started = time.perf_counter()
         dense = dense_network(subject)
-        with TemporaryDirectory() as folder, Progress(silent) as progress:
-            talk = Conversation(silent, progress, lambda: False)
-            table = sensitivity_table(create_run(Path(folder), "benchmark"), subject, dense, talk)
+        table = measured_sensitivity(subject, dense, Conversation.silent())
         table_s = time.perf_counter() - started
         return _Measured(subject, dense, table, list(held(subject, subject.splits.search)), table_s)
 

@@ -28,7 +28,7 @@ from automl.pipeline.finishing import finetuned
 from automl.pipeline.held import held
 from automl.pipeline.quantizing import quantized
 from automl.pipeline.searching import dense_network, pose
-from automl.pipeline.sensitivity import sensitivity_table
+from automl.pipeline.sensitivity import measured_sensitivity
 from automl.pipeline.subject import Subject
 from automl.search.registry import find_engine
 from automl.search.runner import search
@@ -121,9 +121,7 @@ class Bench:
         return SensitivityTable.from_json(self._keep({"what": "table"}, self._measured_table))
 
     def _measured_table(self) -> dict[str, Any]:
-        with TemporaryDirectory() as folder:
-            run = create_run(Path(folder), "benchmark")
-            return sensitivity_table(run, self.subject, self._dense, self._talk).to_json()
+        return measured_sensitivity(self.subject, self._dense, self._talk).to_json()
 
     @cached_property
     def _search_images(self) -> Batches:

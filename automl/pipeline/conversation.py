@@ -22,6 +22,12 @@ class Conversation:
     stop: Callable[[], bool]
     """Whether the user wants to stop."""
 
+    @classmethod
+    def silent(cls) -> "Conversation":
+        """Nobody listens, and nobody stops it."""
+        console = Console(quiet=True)
+        return cls(console, Progress(console), lambda: False)
+
     def say(self, text: str) -> None:
         """Shows one line."""
         self.console.print(Text(text), soft_wrap=not self.console.is_terminal)

@@ -41,6 +41,17 @@ def sensitivity_table(run: Run, subject: Subject, dense: DenseNetwork, conversat
     saved = _read(path, facts)
     if saved is not None:
         return saved
+    table = measured_sensitivity(subject, dense, conversation)
+    write_json(path, {"facts": facts, "table": table.to_json()})
+    return table
+
+
+def measured_sensitivity(subject: Subject, dense: DenseNetwork, conversation: Conversation) -> SensitivityTable:
+    """The table of a network that no run keeps.
+
+    Raises:
+        InterruptedRunError: If the user stopped; a table is measured whole or not at all.
+    """
     knobs = subject.space.knobs
     conversation.progress.phase("Sensitivity", len(knobs))
 
@@ -51,9 +62,7 @@ def sensitivity_table(run: Run, subject: Subject, dense: DenseNetwork, conversat
 
     images = torch.cat([batch for batch, _ in held(subject, subject.splits.search)])[:_IMAGES]
     probe = Probe(dense, torch.split(images.to(subject.device), 64))
-    table = measured_table(dense, knobs, probe, show)
-    write_json(path, {"facts": facts, "table": table.to_json()})
-    return table
+    return measured_table(dense, knobs, probe, show)
 
 
 def rank_correlation(knobs: Sequence[Knob], table: SensitivityTable, evaluations: Sequence[Evaluation]) -> float | None:

@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from automl.pipeline.conversation import Conversation
@@ -24,3 +25,11 @@ def test_every_epoch_is_shown() -> None:
 
 def test_a_resumed_training_is_shown_from_where_it_goes_on() -> None:
     assert shown(3) == ["Baseline 3/4", "Baseline 4/4"]
+
+
+def test_nobody_hears_a_silent_one(capfd: pytest.CaptureFixture[str]) -> None:
+    talk = Conversation.silent()
+    talk.say("A word.")
+    talk.epochs("Baseline", 1)(EpochReport(1, 1, loss=0.5, accuracy=0.9))
+    assert capfd.readouterr() == ("", "")
+    assert not talk.stop()
