@@ -7,8 +7,8 @@ import typer
 
 from automl.cli.options import RUNS, Json, RunName, Runs
 
-FILES = ("policy.json", "model.safetensors", "model.onnx")
-"""What an export writes."""
+FILES = ("policy.json", "channels.json", "model.safetensors", "model.onnx")
+"""What an export writes; a channel list only where one says the policy."""
 
 
 def export(
@@ -32,12 +32,13 @@ def export(
 
     with conversation() as talk:
         folder, budgets = export_run(runs, run, trial, to, talk)
-    for name in FILES:
-        talk.say(str(folder / name))
+    written = {name: folder / name for name in FILES if (folder / name).is_file()}
+    for path in written.values():
+        talk.say(str(path))
     table = budget_table(budgets)
     show_table(talk.console, table.header, table.rows)
     if json:
-        files = {name: str((folder / name).absolute()) for name in FILES}
+        files = {name: str(path.absolute()) for name, path in written.items()}
         show_json({"run": run, "trial": trial, "files": files, "budgets": [asdict(line) for line in budgets]})
     broken = next((line for line in budgets if not line.met), None)
     if broken is not None:

@@ -28,7 +28,7 @@ from automl.pipeline.coverage import coverage
 from automl.pipeline.network import PRETRAINED
 from automl.report.console import Coverage
 from automl.tracing.channel_map import TracedModel
-from search_spaces.mobilenet import amc_policy
+from search_spaces.amc import amc_policy
 from search_spaces.resnet import gluoncv_policy
 
 TABLE_SIZE = 224

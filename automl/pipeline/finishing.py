@@ -16,6 +16,7 @@ from automl.core.policy import CompressionPolicy, dense_policy
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.held import Batches
 from automl.evaluate.measure import Answers, answers, compare
+from automl.export.channels_file import write_channels
 from automl.export.executed import executed_bits
 from automl.export.onnx_file import export_onnx
 from automl.export.policy_file import PolicyFile, write_policy
@@ -110,7 +111,9 @@ class Exported:
 def export_network(
     folder: Path, subject: Subject, policy: CompressionPolicy, network: nn.Module, images: Batches
 ) -> Exported:
-    """Writes `policy.json`, `model.safetensors` and `model.onnx` to `folder` and holds the ONNX file against torch.
+    """Writes the policy, the weights and `model.onnx` to `folder` and holds the ONNX file against torch.
+
+    The policy is `policy.json`, and `channels.json` where an AMC channel list says it.
 
     Args:
         folder: Where to write.
@@ -125,6 +128,7 @@ def export_network(
     shape = subject.splits.input_shape
     full = {group.name: group.channels for group in subject.traced.graph.prunable}
     write_policy(folder / "policy.json", PolicyFile(policy, subject.config.model, shape, subject.network.classes, full))
+    write_channels(folder / "channels.json", subject.traced.graph, policy)
     write_weights(folder / "model.safetensors", network, WeightsInfo(subject.config.model, policy.digest()))
     path, threads = folder / "model.onnx", torch.get_num_threads()
     if not isinstance(network, QuantizedNetwork):

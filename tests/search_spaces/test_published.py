@@ -16,7 +16,7 @@ from automl.costs.model import AnalyticCostModel
 from automl.models.registry import build
 from automl.tracing.channel_map import TracedModel
 from automl.tracing.trace import trace
-from search_spaces.mobilenet import amc_policy
+from search_spaces.amc import amc_channels, amc_policy
 from search_spaces.resnet import gluoncv_policy
 
 V1_HALF_FLOPS = [3, 24, 48, 96, 80, 192, 200, 328, 352, 368, 360, 328, 400, 736, 752]
@@ -48,7 +48,9 @@ def check(model: nn.Module, traced: TracedModel, policy: CompressionPolicy, macs
 def test_amc_channel_lists_apply_exactly(spec: str, channels: list[int], macs: float, params: int) -> None:
     model = build(spec)
     traced = trace(model, (3, 224, 224))
-    check(model, traced, amc_policy(traced.graph, channels), macs, params)
+    policy = amc_policy(traced.graph, channels)
+    check(model, traced, policy, macs, params)
+    assert amc_channels(traced.graph, policy) == tuple(channels)
 
 
 @pytest.mark.parametrize(
