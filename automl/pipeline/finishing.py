@@ -192,10 +192,24 @@ def _measured(
         quantized=rounded,
         budgets=budget_lines(subject, best, exported.onnx_cost),
         layers=exported.layers,
-        search=SearchSummary(engine, len(found.evaluations), found.evaluated, found.seconds, found.table_correlation),
+        search=SearchSummary(
+            engine,
+            len(found.evaluations),
+            found.evaluated,
+            found.seconds,
+            found.table_correlation,
+            winner(found, best, engine),
+        ),
         accuracy_is="accuracy" if subject.splits.labelled else "agreement",
         splits=_split_sizes(subject),
     )
+
+
+def winner(found: Found, best: CompressionPolicy, engine: str) -> str:
+    """Whose policy `best` is: `uniform`, `solver` for its plain answer, or else the engine's name."""
+    if best.digest() == found.uniform.digest():
+        return "uniform"
+    return "solver" if best.digest() == found.solved.digest() else engine
 
 
 def budget_lines(subject: Subject, policy: CompressionPolicy, exported: OnnxCost | None) -> tuple[BudgetLine, ...]:

@@ -89,6 +89,8 @@ class SearchSummary:
     """Wall time of the search, all sessions together."""
     table_rank_correlation: float | None = None
     """Spearman's, of the sensitivity table's predictions with the measured divergences; None for too few trials."""
+    winner: str | None = None
+    """Whose policy was chosen: `uniform`, `solver` (its plain answer) or the engine's name; None in older files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from automl.report.metrics import BudgetLine, Metrics, ModelRow
+from automl.report.metrics import BudgetLine, Metrics, ModelRow, SearchSummary
 from automl.report.quantity import humanise, percent, share
 
 FOOTNOTE = "Uniform and Best are measured before fine-tuning."
@@ -74,12 +74,20 @@ def budget_table(lines: tuple[BudgetLine, ...]) -> TextTable:
 
 
 def search_line(metrics: Metrics) -> str:
-    """One sentence on the search."""
+    """One sentence on the search, and one more where its engine lost to what is there without it."""
     search = metrics.search
     return (
         f"{search.engine}: {_counted(search.trials, 'trial')}, {_counted(search.evaluations, 'evaluation')}, "
         f"{search.seconds:.0f} s; {metrics.accuracy_is} on {_counted(metrics.splits.get('test', 0), 'test image')}."
+        f"{_winner(search)}"
     )
+
+
+def _winner(search: SearchSummary) -> str:
+    if search.winner is None or search.winner == search.engine:
+        return ""
+    whose = "the uniform policy" if search.winner == "uniform" else "the solver's plain answer"
+    return f" Best is {whose}: no policy of {search.engine} did better on the selection split."
 
 
 def bits_line(metrics: Metrics) -> str:

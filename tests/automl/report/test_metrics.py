@@ -26,7 +26,7 @@ def test_the_file_has_the_documented_layout(tmp_path: Path, metrics: Metrics) ->
         }  # fmt: skip
     assert set(value["budgets"][0]) == {"metric", "asked", "predicted", "measured", "met"}
     assert set(value["search"]) == {
-        "engine", "trials", "evaluations", "seconds", "table_rank_correlation",
+        "engine", "trials", "evaluations", "seconds", "table_rank_correlation", "winner",
     }  # fmt: skip
     assert value["baseline"]["accuracy_ci95"] == [0.961, 0.988]
     assert value["budgets"][1]["measured"] is None

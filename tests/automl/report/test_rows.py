@@ -42,6 +42,18 @@ def test_the_search_is_told_in_one_line(metrics: Metrics) -> None:
     assert search_line(metrics) == "tpe: 40 trials, 38 evaluations, 61 s; accuracy on 360 test images."
 
 
+def test_an_engine_that_loses_to_what_needs_no_search_says_so(metrics: Metrics) -> None:
+    said = {
+        winner: search_line(replace(metrics, search=replace(metrics.search, winner=winner)))
+        for winner in ("tpe", "solver", "uniform")
+    }
+    assert said["tpe"] == search_line(metrics)
+    assert said["solver"].endswith(
+        " Best is the solver's plain answer: no policy of tpe did better on the selection split."
+    )
+    assert "Best is the uniform policy" in said["uniform"]
+
+
 def test_a_quantized_network_has_its_column_and_its_rows(rounded: Metrics) -> None:
     table = result_table(rounded)
     assert table.header[-1] == "Quantized"
