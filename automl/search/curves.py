@@ -16,11 +16,11 @@ def silent(values: Mapping[str, float], step: int) -> None:
 
 
 def refuse_without_tensorboard() -> None:
-    """Raises `InputError`, which names the extra, where the package `tensorboard` is not installed."""
+    """Raises `InputError`, which names the package, where the package `tensorboard` is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
         raise InputError(
             "`--tensorboard` needs the package tensorboard, which is not installed. "
-            "Install it with `pip install 'automl[tensorboard]'`, or leave the option out."
+            "Install it with `pip install tensorboard`, or leave the option out."
         )
 
 
