@@ -2,30 +2,27 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from automl.core.evaluation import Evaluation
-from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
 from automl.search.agent_settings import AgentSettings, Algorithm
 from automl.search.agent_state import AgentState, read_states, write_state
 from automl.search.engine import Session
 from automl.search.learner import Learner, truncated_normal
-from automl.search.multipliers import matching, multiplier_names
+from automl.search.lesson import enqueued, lesson_of
 from automl.search.pretraining import rehearsals
 from automl.search.randomness import own_randomness
-from automl.store.trials import ENGINE, recall
+from automl.store.trials import ENGINE
 from envs.compression import CompressionEnv
 from envs.episode import Action, Episode, ResidualEpisode
 from envs.layout import Layout
 from envs.mode import find_mode, new_episode
 from envs.observation import Observation, Observer
-from envs.reward import find_reward
 from envs.trajectory import followed, played
 
 _MOST_WARMUP = 100
@@ -37,7 +34,6 @@ _ATTEMPTS = 16
 """Episodes until one gives a policy that was not evaluated yet."""
 _WIDENING = 1.2
 """Factor on the noise of each further one."""
-_LEAST_LOSS = 1e-9
 _FIRST_STREAM = 10
 """Of random numbers: agents of one seed explore differently."""
 _REUSE = 4
@@ -143,56 +139,25 @@ class Agent:
         self._note(trial)
         if not self._settings.seeded and not self._proposed(trial):
             return
-        lesson = self._direct_lesson(trial) if self._mode == "direct" else self._residual_lesson(trial)
+        lesson = lesson_of(trial, self._layout, self._mode, self._settings.reward)
         if lesson is None:
             return
-        target, reward = lesson
-        self._learner.remember(followed(new_episode(self._layout, self._mode), self._observer, target), reward)
+        trajectory = followed(new_episode(self._layout, self._mode), self._observer, lesson.target)
+        self._learner.remember(trajectory, lesson.reward)
         if self._learned >= self._warmup:
             self._learner.train_on_an_episode()
-        self._session.log(self._curves(reward), self._learned)
+        self._session.log(self._curves(lesson.reward), self._learned)
 
     def _curves(self, reward: float) -> dict[str, float]:
         return {"reward": reward, "noise": self._noise(), **self._learner.losses}
 
     def _proposed(self, trial: FrozenTrial) -> bool:
         """Whether it is a proposal of this kind of agent."""
-        return trial.user_attrs.get(ENGINE) == self._algorithm and not _enqueued(trial)
+        return trial.user_attrs.get(ENGINE) == self._algorithm and not enqueued(trial)
 
     def _note(self, trial: FrozenTrial) -> None:
         self._learned += 1
         self._history.update(_digest(trial))
-
-    def _direct_lesson(self, trial: FrozenTrial) -> tuple[NDArray[np.float64], float]:
-        """What `Episode.follow` needs to go to the policy of a trial, and what it is worth."""
-        evaluation = recall(trial)
-        return self._problem.values(evaluation.policy).astype(np.float64), self._worth(evaluation)
-
-    def _residual_lesson(self, trial: FrozenTrial) -> tuple[NDArray[np.float64], float] | None:
-        """The same in corrections of the solver; None where no correction leads there, and nothing says how far off.
-
-        Where others proposed the policy, corrections may lead only near it. What the table says of the two policies is
-        then heeded, as far as the reward is one that the table knows of.
-        """
-        evaluation, names = recall(trial), multiplier_names(self._problem)
-        own = all(name in trial.params for name in names)
-        target = np.array([trial.params[n] for n in names]) if own else matching(self._problem, evaluation.policy)
-        if own and not _enqueued(trial):
-            return target, self._worth(evaluation)
-        reached = self._problem.solved(target.tolist())
-        if reached.digest() == evaluation.policy.digest():
-            return target, self._worth(evaluation)
-        if self._settings.reward != "kl":
-            return None
-        ratio = self._expected(reached) / self._expected(evaluation.policy)
-        return target, self._worth(replace(evaluation, divergence=evaluation.divergence * ratio))
-
-    def _worth(self, evaluation: Evaluation) -> float:
-        return find_reward(self._settings.reward)(evaluation, self._layout.expected)
-
-    def _expected(self, policy: CompressionPolicy) -> float:
-        """Loss in nats, by the sensitivity table."""
-        return max(sum(self._problem.sensitivity.parts(self._problem.values(policy).tolist())), _LEAST_LOSS)
 
     def _noise(self) -> float:
         """Standard deviation for the next trial."""
@@ -215,11 +180,6 @@ class Agent:
         size = len(episode.last)
         played(episode, self._observer, choose)
         return episode
-
-
-def _enqueued(trial: FrozenTrial) -> bool:
-    """Whether its parameters were given, not sampled."""
-    return "fixed_params" in trial.system_attrs
 
 
 def _digest(trial: FrozenTrial) -> bytes:

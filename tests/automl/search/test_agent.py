@@ -32,7 +32,7 @@ from tests.contracts.problem import (
 QUICK = "hidden=16,batch=32,pretrain=2"
 SETTINGS = {"ddpg": "hidden=16", "td3": QUICK, "sac": QUICK}
 LEARNING = {"ddpg": "actor_rate=0.001", "td3": "hidden=64", "sac": "hidden=64"}
-EPISODES = {"ddpg": 200, "td3": 120, "sac": 120}
+EPISODES = {"ddpg": 200, "td3": 100, "sac": 80}
 """In which an agent learns the problem of `SIXTEEN` blocks."""
 NEAR = {"ddpg": 1.6, "td3": 1.3, "sac": 1.3}
 """Over the optimum, the mean of the last ten episodes, their noise included; the uniform policy is at 4.2, the solver's
