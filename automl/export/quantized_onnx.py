@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import onnx
+
 from automl.compress.quantized import QuantizedNetwork
 from automl.export.compact import compact
 from automl.export.integer_graph import quantize_graph
@@ -25,9 +27,23 @@ def export_quantized(quantized: QuantizedNetwork, input_shape: tuple[int, int, i
         ExportError: If the forward pass cannot be exported for any batch size, or the file would be too large.
         RunError: If the disk is full or the folder cannot be written.
     """
+    proto = quantized_proto(quantized, input_shape)
+    compact(proto)
+    write_model(proto, path)
+
+
+def quantized_proto(quantized: QuantizedNetwork, input_shape: tuple[int, int, int]) -> onnx.ModelProto:
+    """The graph that `export_quantized` writes, with names and shapes that the file does without.
+
+    Args:
+        quantized: Whose forward pass `torch.export` can follow; it stays as it is.
+        input_shape: (channels, height, width) of one image.
+
+    Raises:
+        ExportError: If the forward pass cannot be exported for any batch size.
+    """
     twin = inference_copy(quantized, input_shape)
     twin.bake()
     proto = exported(Marked(twin), input_shape, name=type(quantized.network).__name__)
     quantize_graph(proto, twin)
-    compact(proto)
-    write_model(proto, path)
+    return proto

@@ -1,0 +1,1 @@
+"""Networks as a runtime sees them: graphs of any policy in milliseconds, and how long they take."""
