@@ -1,0 +1,103 @@
+"""Timed calls in their order, and what they say of each network.
+
+Neighbours on the same chip make a machine slower for tenths of a second at a time, whoever calls. So a call's time is
+taken for the network's own times the machine's state just then, and the two are told apart by medians.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+
+_NEIGHBOURS = 25
+"""Calls by which the machine's state is judged: those of a dozen networks."""
+_SWEEPS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One network's calls."""
+
+    ms: float
+    """Median of those that nothing interrupted, in milliseconds; of all where there is none."""
+    p10_ms: float
+    """Their tenth percentile."""
+    min_ms: float
+    """The fastest of all."""
+    raw_median_ms: float
+    """Median of all."""
+    calls: int
+    clean: float
+    """Share of those that nothing interrupted, in [0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calls:
+    """Calls of several networks, interleaved."""
+
+    network: NDArray[np.int64]
+    """Shape `(calls,)`: number of the network."""
+    ms: NDArray[np.float64]
+    """Shape `(calls,)`."""
+    clean: NDArray[np.bool_]
+    """Shape `(calls,)`: whether nothing interrupted the call."""
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[Any]]) -> "Calls":
+        """From `[number, milliseconds, 1 if clean]` in their order; raises `ValueError` where a time is not above 0."""
+        table = np.array(rows, dtype=np.float64)
+        if table.ndim != 2 or table.shape[1] != 3 or not (np.isfinite(table).all() and (table[:, 1] > 0).all()):
+            raise ValueError("calls must be rows of number, milliseconds above 0, and 1 or 0")
+        return cls(table[:, 0].astype(np.int64), table[:, 1], table[:, 2] > 0)
+
+    def to_json(self) -> list[list[float]]:
+        """What `of` reads."""
+        return [
+            [int(number), float(ms), int(clean)]
+            for number, ms, clean in zip(self.network, self.ms, self.clean, strict=True)
+        ]
+
+    @property
+    def numbers(self) -> list[int]:
+        """The networks."""
+        return [int(number) for number in np.unique(self.network)]
+
+    @property
+    def drift(self) -> float:
+        """By how much the anchor was slower at its slowest than at its fastest, as a share; of tenths of its calls."""
+        tenths = np.array_split(self.ms[(self.network == 0) & self._used], 10)
+        medians = [float(np.median(tenth)) for tenth in tenths if len(tenth)]
+        return max(medians) / min(medians) - 1.0
+
+    def summary(self, number: int) -> Summary:
+        """What the calls of one network say by themselves."""
+        own = self.network == number
+        used = self.ms[own & self._used]
+        return Summary(
+            ms=float(np.median(used)),
+            p10_ms=float(np.percentile(used, 10)),
+            min_ms=float(self.ms[own].min()),
+            raw_median_ms=float(np.median(self.ms[own])),
+            calls=int(own.sum()),
+            clean=float(self.clean[own].mean()),
+        )
+
+    def relative(self) -> dict[int, float]:
+        """Network -> its time over the anchor's, whatever the machine did meanwhile."""
+        network, logs = self.network[self._used], np.log(self.ms[self._used])
+        numbers, place = np.unique(network, return_inverse=True)
+        own = np.array([np.percentile(logs[network == number], 10) for number in numbers])
+        for _ in range(_SWEEPS):
+            state = median_filter(logs - own[place], size=_NEIGHBOURS, mode="nearest")
+            own = np.array([np.median((logs - state)[network == number]) for number in numbers])
+        ratios = np.exp(own - own[0])  # the anchor is number 0, the least
+        return {int(number): float(ratio) for number, ratio in zip(numbers, ratios, strict=True)}
+
+    @property
+    def _used(self) -> NDArray[np.bool_]:
+        """The clean calls; all those of a network that has no clean one."""
+        hopeless = [number for number in self.numbers if not self.clean[self.network == number].any()]
+        return np.asarray(self.clean | np.isin(self.network, hopeless), dtype=bool)

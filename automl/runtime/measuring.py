@@ -1,0 +1,39 @@
+"""Times networks on this machine, in a process of their own."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+
+from automl.core.errors import AutoMLError
+from automl.runtime.device_profile import DeviceProfile, profile_of
+from automl.runtime.pack import Pack, write_pack
+
+
+def measured(pack: Pack, graphs: Sequence[onnx.ModelProto]) -> DeviceProfile:
+    """Runs a pack here.
+
+    A fresh process has no threads of torch that would take the cores, and only its own caches.
+
+    Args:
+        pack: What the graphs are.
+        graphs: One for each policy of `pack`.
+
+    Raises:
+        AutoMLError: If the process fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = Path(folder) / "pack.zip", Path(folder) / "device.json"
+        write_pack(path, pack, graphs)
+        ended = subprocess.run([sys.executable, str(path), str(out)], capture_output=True, text=True, check=False)
+        if ended.returncode:
+            reason = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
+            raise AutoMLError(
+                f"Networks must run in ONNX Runtime to be timed, but they do not: {reason[-1]}. "
+                "Look at `automl doctor`."
+            )
+        return profile_of(json.loads(out.read_text(encoding="utf-8")))

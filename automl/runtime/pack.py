@@ -1,0 +1,78 @@
+"""A pack: networks to be timed, and the program that does it on any machine with numpy and ONNX Runtime."""
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from automl.runtime.device_profile import FORMAT
+from automl.runtime.target import Target
+
+_MOST_BYTES = 1 << 29
+"""Of the weights of the networks that are open at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How to time."""
+
+    calls: int = 2
+    """Calls of a network in each round; one more before them does not count."""
+    batch_s: float = 15.0
+    """How long a batch of networks takes, in seconds, within the bounds of the rounds."""
+    least_rounds: int = 8
+    most_rounds: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Networks to be timed."""
+
+    target: Target
+    policies: tuple[Mapping[str, int], ...]
+    """For each network the channels of every group; the first is the dense network, which is the anchor."""
+    weights: tuple[int, ...]
+    """Bytes of each network's weights once it is open."""
+    protocol: Protocol = Protocol()
+
+    @property
+    def batches(self) -> list[list[int]]:
+        """The networks that are open at the same time, the anchor among them."""
+        batches: list[list[int]] = [[0]]
+        for number in range(1, len(self.policies)):
+            if sum(self.weights[each] for each in (*batches[-1], number)) > _MOST_BYTES and len(batches[-1]) > 1:
+                batches.append([0])
+            batches[-1].append(number)
+        return batches
+
+
+def write_pack(path: Path, pack: Pack, graphs: Sequence[onnx.ModelProto]) -> None:
+    """Writes a zip file that runs as `python pack.zip device.json`.
+
+    Args:
+        path: The file.
+        pack: What the graphs are.
+        graphs: One for each policy of `pack`.
+    """
+    runner = files("automl.runtime").joinpath("runner.py").read_text(encoding="utf-8")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("__main__.py", runner)
+        archive.writestr("pack.json", json.dumps(_content(pack, graphs[0].graph.input[0].name)))
+        for number, graph in enumerate(graphs):
+            archive.writestr(f"models/{number}.onnx", graph.SerializeToString())
+
+
+def _content(pack: Pack, input_name: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        **pack.target.to_json(),
+        "policies": [dict(policy) for policy in pack.policies],
+        "protocol": asdict(pack.protocol),
+        "input_name": input_name,
+        "batches": pack.batches,
+    }
