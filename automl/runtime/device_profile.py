@@ -33,6 +33,8 @@ class DeviceProfile:
     """Its version."""
     policies: tuple[Mapping[str, int], ...]
     """For each network the channels of every group; the first is the dense network, the anchor."""
+    reference: int
+    """Number of the dense network in float, which fractions of the latency refer to."""
     batches: tuple[Calls, ...]
     """Networks that were open at the same time, the anchor among them."""
 
@@ -55,6 +57,7 @@ class DeviceProfile:
             "device": dict(self.device),
             "runtime": {"name": self.runtime, "version": self.version},
             "policies": [dict(policy) for policy in self.policies],
+            "reference": self.reference,
             "calls": [calls.to_json() for calls in self.batches],
         }
 
@@ -103,6 +106,7 @@ def profile_of(table: Mapping[str, Any]) -> DeviceProfile:
         runtime=str(table["runtime"]["name"]),
         version=str(table["runtime"]["version"]),
         policies=policies,
+        reference=range(len(policies)).index(int(table["reference"])),
         batches=batches,
     )
 

@@ -36,6 +36,8 @@ class Pack:
     target: Target
     policies: tuple[Mapping[str, int], ...]
     """For each network the channels of every group; the first is the dense network, which is the anchor."""
+    reference: int
+    """Number of the dense network in float, which fractions of the latency refer to."""
     weights: tuple[int, ...]
     """Bytes of each network's weights once it is open."""
     protocol: Protocol = Protocol()
@@ -72,6 +74,7 @@ def _content(pack: Pack, input_name: str) -> dict[str, Any]:
         "format": FORMAT,
         **pack.target.to_json(),
         "policies": [dict(policy) for policy in pack.policies],
+        "reference": pack.reference,
         "protocol": asdict(pack.protocol),
         "input_name": input_name,
         "batches": pack.batches,

@@ -90,7 +90,8 @@ def test_the_graph_runs_at_any_width_and_gives_finite_logits(precision: Precisio
 
 
 def test_random_policies_reach_from_narrow_to_nearly_whole() -> None:
-    traced = trace_prunable(nn.Sequential(nn.Conv2d(3, 32, 3), nn.Conv2d(32, 48, 3), nn.Conv2d(48, 4, 1)), SHAPE)
+    layers = [nn.Conv2d(3, 32, 3), nn.Conv2d(32, 48, 3), nn.Conv2d(48, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    traced = trace_prunable(nn.Sequential(*layers), SHAPE)
     knobs = channel_space(traced.graph, WidthRule(4)).knobs
     policies = random_policies(traced.graph, knobs, count=20, seed=0)
     assert policies == random_policies(traced.graph, knobs, count=20, seed=0)

@@ -30,7 +30,7 @@ def chain(layers: int) -> onnx.ModelProto:
 
 
 def pack(count: int, weights: int = 100) -> Pack:
-    return Pack(TARGET, tuple({"a": number + 1} for number in range(count)), (weights,) * count, SHORT)
+    return Pack(TARGET, tuple({"a": number + 1} for number in range(count)), 0, (weights,) * count, SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,9 @@ def test_a_truncated_profile_is_refused(profile: DeviceProfile, tmp_path: Path) 
         read_profile(path)
 
 
-@pytest.mark.parametrize("missing", ["arch", "graph", "input", "precision", "threads", "runtime", "policies", "calls"])
+@pytest.mark.parametrize(
+    "missing", ["arch", "graph", "input", "precision", "threads", "runtime", "policies", "reference", "calls"]
+)
 def test_a_profile_that_lacks_something_is_refused(profile: DeviceProfile, tmp_path: Path, missing: str) -> None:
     table = profile.to_json()
     del table[missing]
