@@ -32,9 +32,15 @@ class Metric(Enum):
             raise BudgetError("A latency budget needs a measured latency, which is not there yet.")
         return float(value)
 
+    def text(self, value: float) -> str:
+        """A value of this metric as messages write it: `1,234 params` or `4.13 ms`."""
+        if self is not Metric.LATENCY:
+            return f"{value:,.0f} {self.value}"
+        return f"{value:.3g} ms" if value < 100 else f"{value:,.0f} ms"
 
-METRICS = (Metric.FLOPS, Metric.PARAMS, Metric.SIZE, Metric.BOPS)
-"""The columns of `CostModel.table`."""
+
+METRICS = (Metric.FLOPS, Metric.PARAMS, Metric.SIZE, Metric.BOPS, Metric.LATENCY)
+"""The columns of `CostModel.table`; the last one where the model knows a device."""
 COMING = {
     Metric.LATENCY: "latency budgets need a measured device, which a later version brings",
 }
@@ -72,8 +78,13 @@ class Limit:
     """As the user wrote it."""
 
     def absolute(self, dense: Cost) -> float:
-        """The most that the compressed network may cost."""
-        return self.value * self.metric.of(dense) if self.relative else self.value
+        """The most that the compressed network may cost.
+
+        Raises:
+            BudgetError: If the dense network's latency is not known and this limits it.
+        """
+        full = self.metric.of(dense)
+        return self.value * full if self.relative else self.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class Cost:
     bops: int
     """Sum over layers of MACs x weight bits x activation bits."""
     latency_ms: float | None = None
-    """Not measured yet where None."""
+    """Milliseconds on one device, as its profile predicts them; None where there is no profile."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,7 @@ class BitCosts:
     """
 
     forms: tuple[QuadraticForm, ...]
-    """What bits do not change of MACs, parameters, bytes and BOPs."""
+    """What bits do not change of MACs, parameters, bytes and BOPs, and of milliseconds where a device is known."""
     layers: tuple[str, ...]
     """Those that have bits."""
     outputs: NDArray[np.float64]
@@ -80,6 +80,7 @@ class CostModel(Protocol):
                 for float networks.
 
         Returns:
-            Shape `(policies, 4)`: MACs, parameters, bytes, BOPs; the order of `budget.METRICS`.
+            Shape `(policies, 4)`: MACs, parameters, bytes, BOPs, in the order of `budget.METRICS`; or `(policies, 5)`,
+            with milliseconds, where a device is known.
         """
         ...

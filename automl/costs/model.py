@@ -41,15 +41,22 @@ class Product:
 
 
 class AnalyticCostModel:
-    """MACs, parameters, bytes and BOPs of every policy of one graph; satisfies `core.cost.CostModel`.
+    """MACs, parameters, bytes and BOPs of every policy of one graph, and its latency; satisfies `core.cost.CostModel`.
 
     Counts convolution and linear multiply-adds only, as torchvision's model cards do.
     """
 
-    def __init__(self, graph: ModelGraph) -> None:
-        """Compiles `graph` into quadratic forms."""
+    def __init__(self, graph: ModelGraph, latency: QuadraticForm | None = None) -> None:
+        """Compiles `graph` into quadratic forms.
+
+        Args:
+            graph: The network.
+            latency: Milliseconds on one device, whatever the bits, in the order of `graph.prunable`; no coefficient may
+                be negative. None where no device is known: then there is no such column.
+        """
         self._graph = graph
         self._groups = [group.name for group in graph.prunable]
+        self._latency = () if latency is None else (latency.on_grid(),)
         macs = [Product(_filter_macs(layer), layer.outputs, layer.filter_inputs) for layer in graph.layers]
         params = [_product(t.extents, 1.0) for t in graph.tensors if t.learned]
         stored = [_product(t.extents, float(t.value_bytes)) for t in graph.tensors]
@@ -60,6 +67,7 @@ class AnalyticCostModel:
             _form(params, self._groups),
             _form([*stored, structure], self._groups),
             macs_form.scaled(float(FLOAT_BITS * FLOAT_BITS)),
+            *self._latency,
         )
         self._bit_costs = None if graph.quantizable is None else self._with_bits(graph, graph.quantizable)
 
@@ -70,7 +78,7 @@ class AnalyticCostModel:
 
     @property
     def forms(self) -> tuple[QuadraticForm, ...]:
-        """MACs, parameters, bytes and BOPs of float networks as functions of the widths."""
+        """MACs, parameters, bytes, BOPs and, where a device is known, milliseconds of float networks."""
         return self._forms
 
     @property
@@ -87,11 +95,12 @@ class AnalyticCostModel:
             # A layer that went with its branch costs nothing whatever its bits.
             of_layers = (whole.bits.get(name, BitWidths()) for name in self._bit_costs.layers)
             bits = np.array([[(each.weight, each.activation) for each in of_layers]], dtype=np.int64)
-        macs, params, size_bytes, bops = (math.ceil(value) for value in self.table(widths, bits)[0].tolist())
-        return Cost(macs=macs, params=params, size_bytes=size_bytes, bops=bops)
+        *counts, latency_ms = (*self.table(widths, bits)[0].tolist(), None)[: len(METRICS)]
+        macs, params, size_bytes, bops = map(math.ceil, counts)
+        return Cost(macs=macs, params=params, size_bytes=size_bytes, bops=bops, latency_ms=latency_ms)
 
     def table(self, widths: NDArray[np.int64], bits: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """Costs of shape `(policies, 4)`: MACs, parameters, bytes, BOPs; see `core.cost.CostModel`."""
+        """MACs, parameters, bytes, BOPs and, where a device is known, milliseconds; see `core.cost.CostModel`."""
         values = widths.astype(np.float64)
         if bits is None:
             return np.stack([form(values) for form in self._forms], axis=1)
@@ -127,6 +136,7 @@ class AnalyticCostModel:
                 _form(params, self._groups),
                 _form(size, self._groups),
                 float_macs.scaled(float(FLOAT_BITS * FLOAT_BITS)),
+                *self._latency,
             ),
             layers=tuple(layer.name for layer in able),
             outputs=_affine([layer.outputs for layer in able], self._groups),

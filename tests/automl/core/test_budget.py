@@ -56,3 +56,22 @@ def test_a_cost_at_the_limit_satisfies_and_one_above_does_not() -> None:
     budget = Budget.parse("0.5flops")
     assert budget.satisfied_by(Cost(500, 0, 0, 0), DENSE)
     assert not budget.satisfied_by(Cost(501, 0, 0, 0), DENSE)
+
+
+@pytest.mark.parametrize("text", ["5ms", "0.5latency"])
+def test_a_latency_budget_without_a_known_device_is_refused(text: str) -> None:
+    with pytest.raises(BudgetError, match="measured latency"):
+        Budget.parse(text).limits[0].absolute(DENSE)
+
+
+def test_a_latency_budget_is_met_or_not_by_fractions_of_a_millisecond() -> None:
+    dense, cost = (Cost(1000, 200, 800, 1000, latency_ms=ms) for ms in (4.0, 2.1))
+    assert Budget.parse("2.2ms").satisfied_by(cost, dense)
+    assert not Budget.parse("0.52latency").satisfied_by(cost, dense)
+    assert Budget.parse("0.6latency").used(cost, dense) == pytest.approx(2.1 / 2.4)
+
+
+@pytest.mark.parametrize(("value", "text"), [(4.1349, "4.13 ms"), (0.01234, "0.0123 ms"), (1250.4, "1,250 ms")])
+def test_messages_have_milliseconds_with_fractions(value: float, text: str) -> None:
+    assert Metric.LATENCY.text(value) == text
+    assert Metric.FLOPS.text(1234.0) == "1,234 flops"

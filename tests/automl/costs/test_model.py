@@ -7,6 +7,8 @@ from automl.compress.places import with_quantizable
 from automl.core.bits import BitWidths
 from automl.core.graph import Extent, TensorShape
 from automl.core.policy import CompressionPolicy, dense_policy
+from automl.core.quadratic import QuadraticForm
+from automl.core.view import WIDTH, View
 from automl.costs.model import AnalyticCostModel
 from automl.tracing.trace import trace
 from tests.families import lively
@@ -37,6 +39,35 @@ def test_the_table_prices_many_policies_as_one_by_one() -> None:
     for (a, b), row in zip(widths.tolist(), rows, strict=True):
         cost = model(CompressionPolicy({"a": a, "b": b}))
         assert row.tolist() == [cost.macs, cost.params, cost.size_bytes, cost.bops]
+
+
+def padded_latency() -> QuadraticForm:
+    """Half a millisecond, a hundredth per 16 channels of `a`, and 2^-20 per product of the widths of `a` and `b`."""
+    products = np.zeros((4, 4))
+    products[0, 2] = 2.0**-20
+    return QuadraticForm(0.5, np.array([0.0, 0.01 / 16, 0.0, 0.0]), products, (WIDTH, View("padded", 16)))
+
+
+def test_a_known_device_adds_its_milliseconds_to_every_cost() -> None:
+    model = AnalyticCostModel(tiny_graph(), padded_latency())
+    plain = AnalyticCostModel(tiny_graph())
+    cost = model(CompressionPolicy({"a": 8, "b": 20}))
+    assert cost.latency_ms == pytest.approx(0.5 + 0.01 + 160 / 2**20, rel=1e-9)
+    assert replace(cost, latency_ms=None) == plain(CompressionPolicy({"a": 8, "b": 20}))
+    widths = np.array([[8, 20], [16, 32]])
+    assert model.table(widths)[:, :4].tolist() == plain.table(widths).tolist()
+    assert model.table(widths)[0, 4] == cost.latency_ms
+    assert len(model.forms) == 5
+    assert len(plain.forms) == plain.table(widths).shape[1] == 4
+    assert plain(dense_policy(tiny_graph())).latency_ms is None
+
+
+def test_bits_leave_the_milliseconds_as_they_are() -> None:
+    model = AnalyticCostModel(quantizable_graph(), padded_latency())
+    whole, fewer = (model(CompressionPolicy({"a": 8}, bits)) for bits in ({}, W4A8))
+    assert fewer.latency_ms == whole.latency_ms
+    assert model.bit_costs is not None
+    assert len(model.bit_costs.forms) == 5
 
 
 W4A8 = {"a": BitWidths(8, 8), "b": BitWidths(4, 8), "fc": BitWidths(8, 8)}
