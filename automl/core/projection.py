@@ -55,8 +55,10 @@ class Projection:
         self._allowed = np.array([limit.absolute(dense) for limit in budget.limits])
         self._largest = np.array([widths[-1] for widths in self._choices], dtype=np.int64)
         smallest = np.array([widths[0] for widths in self._choices], dtype=np.int64)
-        self._smallest = np.where(self._gone(smallest.astype(np.float64)), 0, smallest)
-        self._check(budget, dense)
+        fewest = np.array([choices[0] for choices in self._bit_choices], dtype=np.int64)
+        narrowest = np.where(self._gone(smallest.astype(np.float64)), 0, smallest)
+        self._smallest = self._cheapest(narrowest, fewest)
+        self._check(budget, dense, fewest)
 
     def __call__(self, desired: NDArray[np.float64]) -> Values:
         """The values nearest to `desired` that meet every budget.
@@ -78,7 +80,10 @@ class Projection:
         if TARGET_USE <= self._used(nearest[None], bits)[0] <= 1.0:
             return np.concatenate([nearest, bits])
         scaled = wanted * self._largest_scale(wanted, gone, bits)
-        widths = self._fill(self._rounded(scaled, gone), scaled, bits)
+        shrunk = self._rounded(scaled, gone)
+        if self._used(shrunk[None], bits)[0] > 1.0:
+            shrunk = np.where(gone, 0, self._smallest)  # the narrowest are not the cheapest
+        widths = self._fill(shrunk, scaled, bits)
         widths = self._exchange(widths, bits)
         return np.concatenate([widths, self._raised(widths, bits)])
 
@@ -99,23 +104,36 @@ class Projection:
         rows = max(len(widths), len(bits))
         return self.used(np.hstack([np.broadcast_to(each, (rows, each.shape[1])) for each in (widths, bits)]))
 
-    def _check(self, budget: Budget, dense: Cost) -> None:
-        fewest = np.array([choices[0] for choices in self._bit_choices], dtype=np.int64)
+    def _cheapest(self, narrowest: Values, bits: Values) -> Values:
+        """`narrowest`, or wider where that alone meets the budget: a full multiple can take less time than a part."""
+        widths, used = narrowest, self._used(narrowest[None], bits)[0]
+        while used > 1.0:
+            entries = [(g, width) for g, choices in enumerate(self._choices) if widths[g] > 0 for width in choices]
+            rows = np.repeat(widths[None], len(entries), axis=0)
+            for row, (group, width) in zip(rows, entries, strict=True):
+                row[group] = width
+            shares = self._used(rows, bits)
+            if shares.min(initial=np.inf) >= used:
+                break
+            widths, used = rows[int(shares.argmin())], shares.min()
+        return widths
+
+    def _check(self, budget: Budget, dense: Cost, fewest: Values) -> None:
         laid_out = None if not self._of_bits or self._layout is None else fewest[None][:, self._layout]
         smallest = self._cost_model.table(self._smallest[None], laid_out)[0, self._columns]
         for limit, allowed, least in zip(budget.limits, self._allowed, smallest, strict=True):
-            full = limit.metric.of(dense)
+            full, text = limit.metric.of(dense), limit.metric.text
             name = limit.metric.value
             if allowed > full:
                 raise BudgetError(
-                    f"A budget must not be above the dense cost, but {limit.text!r} allows {allowed:,.0f} {name} "
-                    f"and the dense model has {full:,.0f}. Give at most 1{name}."
+                    f"A budget must not be above the dense cost, but {limit.text!r} allows {text(allowed)} "
+                    f"and the dense model has {text(full)}. Give at most 1{name}."
                 )
             if least > allowed:
                 reachable = np.ceil(least / full * 1e4) / 1e4
                 raise BudgetError(
-                    f"A budget must be reachable, but {limit.text!r} allows {allowed:,.0f} {name} and the smallest "
-                    f"policy needs {least:,.0f}. The nearest reachable budget is {reachable:g}{name}."
+                    f"A budget must be reachable, but {limit.text!r} allows {text(allowed)} and the smallest "
+                    f"policy needs {text(least)}. The nearest reachable budget is {reachable:g}{name}."
                 )
 
     def _affordable(self, bits: Values) -> Values:
@@ -156,7 +174,10 @@ class Projection:
         return np.where(gone, 0, _nearest(self._choices, wanted))
 
     def _largest_scale(self, wanted: NDArray[np.float64], gone: NDArray[np.bool_], bits: Values) -> float:
-        """The largest common factor whose rounded widths meet every budget (costs only grow with widths)."""
+        """The largest common factor whose rounded widths meet every budget; 0 where none does.
+
+        Where costs do not only grow with widths, a larger one may be missed.
+        """
         positive = wanted[wanted > 0]
         low, high = 0.0, float((self._largest.max() / positive.min()) if positive.size else 1.0)
         if self._used(self._rounded(wanted * high, gone)[None], bits)[0] <= 1.0:
