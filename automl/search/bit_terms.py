@@ -102,6 +102,15 @@ class BitTerms:
         summed = _summed(self.first * side + self.second, self._at_bits(self.now(values)), side * side)
         return forms.plus(summed.reshape(-1, side, side))
 
+    def of_widths(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Cost per channel of each group, its own square left out, and per square, of shape `(limits, groups)` each."""
+        whole = np.append(1.0, values[: self.groups])
+        amounts = self._at_bits(self.now(values))
+        crossed = np.where(self.first == self.second, 0.0, amounts)
+        slopes = _summed(self.first, crossed * whole[self.second], len(whole))
+        slopes += _summed(self.second, crossed * whole[self.first], len(whole))
+        return slopes[:, 1:], _summed(self.first, amounts - crossed, len(whole))[:, 1:]
+
     def slopes(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shape `(limits, bit variables)`: cost per unit that the variable counts, all others as in `values`."""
         now = self.now(values)

@@ -38,10 +38,14 @@ class Intervals:
         return all((first == last).all() for first, last in zip(self.firsts, self.lasts, strict=True))
 
     def menu(self, knapsack: Knapsack, losses: Losses) -> Menu:
-        """Each interval as a level that costs like its least value and loses like its greatest."""
+        """Each interval as a level that loses like its greatest value and costs no more than any.
+
+        Of each view it has the least that is seen of its values, because no cost has a negative coefficient.
+        """
         return Menu(
             levels=self.lasts,
             values=tuple(row[first] for row, first in zip(knapsack.values, self.firsts, strict=True)),
+            seen=tuple(map(_least, knapsack.seen, self.firsts, self.lasts)),
             losses=tuple(row[last] for row, last in zip(losses, self.lasts, strict=True)),
         )
 
@@ -69,6 +73,13 @@ class Intervals:
             else:
                 longest[variable] = 0.0
         return Intervals(tuple(firsts), tuple(lasts))
+
+
+def _least(seen: NDArray[np.float64], first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Shape `(views, intervals)`: the least of each view from `first` to `last`; `seen` has shape `(views, values)`."""
+    padded = np.pad(seen, ((0, 0), (0, 1)), constant_values=np.inf)
+    ends = np.stack([first, last + 1], axis=1).ravel()
+    return np.asarray(np.minimum.reduceat(padded, ends, axis=1)[:, ::2], dtype=np.float64)
 
 
 def _longest(first: NDArray[np.int64], last: NDArray[np.int64]) -> float:

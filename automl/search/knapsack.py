@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.core.budget import METRICS, Budget
+from automl.core.budget import METRICS, Budget, Metric
 from automl.core.cost import Cost, CostModel
 from automl.core.errors import BudgetError, InputError
 from automl.core.knob import Knob
@@ -32,7 +32,7 @@ class Knapsack:
     together: tuple[tuple[int, int], ...]
     """Pairs of groups that are 0 together: a branch, and a group that only this branch reads."""
     allowed: NDArray[np.float64]
-    """Shape `(limits,)`: MACs, parameters, bytes or BOPs."""
+    """Shape `(limits,)`: MACs, parameters, bytes, BOPs or milliseconds."""
     forms: Forms
     """What the widths cost, whatever the bits."""
     terms: BitTerms | None
@@ -58,11 +58,14 @@ class Knapsack:
         follow = {partner for _, partner in together}
         allowed = np.array([limit.absolute(dense) for limit in budget.limits])
         forms, terms = _costs(knobs[len(groups) :], cost_model, budget)
+        if terms is not None:
+            # Weights of 4 bits may end in half a byte, which costs a whole one; milliseconds are never whole.
+            whole = [limit.metric is not Metric.LATENCY for limit in budget.limits]
+            allowed = np.where(whole, np.floor(allowed), allowed)
         knapsack = cls(
             values=tuple(np.array(([0] if i in follow else []) + list(k.choices), float) for i, k in enumerate(knobs)),
             together=together,
-            # Weights of 4 bits may end in half a byte, which costs a whole one.
-            allowed=allowed if terms is None else np.floor(allowed),
+            allowed=allowed,
             forms=forms,
             terms=terms,
         )
@@ -72,12 +75,17 @@ class Knapsack:
     @cached_property
     def groups(self) -> int:
         """How many of the variables, the first ones, are widths."""
-        return len(self.forms.linear[0])
+        return self.forms.groups
+
+    @cached_property
+    def seen(self) -> tuple[NDArray[np.float64], ...]:
+        """For each group what the forms see of its values, of shape `(views, values)`."""
+        return tuple(self.forms.lifted(row) for row in self.values[: self.groups])
 
     @cached_property
     def pairs(self) -> tuple[Scope, ...]:
         """Pairs of groups that no table of single groups can describe, whatever the bits."""
-        coupled = np.triu((self.forms.products > 0).any(axis=0))
+        coupled = np.triu((self.forms.by_group > 0).any(axis=(0, 1, 3)))
         for a, b in self.together:
             coupled[min(a, b), max(a, b)] = True
         return tuple((int(a), int(b)) for a, b in np.argwhere(coupled))
@@ -89,8 +97,20 @@ class Knapsack:
 
     @cached_property
     def smallest(self) -> NDArray[np.int64]:
-        """The index of the least values, dropped branches among them."""
-        return np.zeros(len(self.values), dtype=np.int64)
+        """The index of the least values, dropped branches among them; of wider ones where these alone meet the limits.
+
+        A full multiple of channels can take less time than a part of it.
+        """
+        index = np.zeros(len(self.values), dtype=np.int64)
+        used = self._used(index)
+        while used > 1.0:
+            entries = [(g, i) for g in range(self.groups) for i in range(self.sizes[g]) if self.values[g][index[g]] > 0]
+            rows = [np.where(np.arange(len(index)) == g, i, index) for g, i in entries]
+            best = min(rows, key=self._used, default=index)
+            if self._used(best) >= used:
+                break
+            index, used = best, self._used(best)
+        return index
 
     @cached_property
     def largest(self) -> NDArray[np.int64]:
@@ -104,9 +124,12 @@ class Knapsack:
 
     def costs(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shape `(limits,)` for `values` of shape `(variables,)`; exact, as the forms are."""
-        if self.terms is None:
-            return self.forms.costs(values)
-        return self.forms.costs(values[: self.groups]) + self.terms.costs(values)
+        return self.costs_seen(self.forms.lifted(values[: self.groups]), values)
+
+    def costs_seen(self, seen: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same where the forms see something else of the widths: shape `(views, groups)`."""
+        costs = self.forms.costs(seen)
+        return costs if self.terms is None else costs + self.terms.costs(values)
 
     def forms_at(self, values: NDArray[np.float64]) -> Forms:
         """What the widths cost at the bits in `values`."""
@@ -140,13 +163,18 @@ class Knapsack:
         padding = [len(own) - len(row) for own, row in zip(self.values, table.choices, strict=True)]
         return tuple(np.array([0.0] * more + list(row)) for more, row in zip(padding, table.losses, strict=True))
 
+    def _used(self, index: NDArray[np.int64]) -> float:
+        """Share of the tightest limit."""
+        return float((self.costs(self.at(index)) / self.allowed).max())
+
     def _check(self, budget: Budget) -> None:
         least = self.costs(self.at(self.smallest))
         for limit, allowed, cost in zip(budget.limits, self.allowed, least, strict=True):
             if cost > allowed:
                 raise BudgetError(
-                    f"A budget must be reachable, but {limit.text!r} allows {allowed:,.0f} {limit.metric.value} and "
-                    f"the smallest policy needs {cost:,.0f}. Ask for more, or allow narrower widths or fewer bits."
+                    f"A budget must be reachable, but {limit.text!r} allows {limit.metric.text(allowed)} and the "
+                    f"smallest policy needs {limit.metric.text(cost)}. Ask for more, or allow narrower widths or fewer "
+                    "bits."
                 )
 
 

@@ -2,23 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl.search.bit_tables import BitTables
 from automl.search.elimination import Elimination, Scope, Table, buckets
+from automl.search.forms import own_costs, side_by_side
 from automl.search.knapsack import Knapsack, Losses
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Menu:
     """The values that are looked at for now."""
 
     levels: tuple[NDArray[np.int64], ...]
     """For each variable positions in `Knapsack.values`, ascending."""
     values: tuple[NDArray[np.float64], ...]
-    """What each level costs as if it were."""
+    """What each level costs as if it were, by its bits; of widths the least that it stands for."""
+    seen: tuple[NDArray[np.float64], ...]
+    """For each group what the forms see of its levels, of shape `(views, levels)`: never more than of any value that a
+    level stands for."""
     losses: Losses
     """What each level loses."""
 
@@ -28,8 +33,25 @@ class Menu:
         return cls(
             levels=tuple(levels),
             values=tuple(row[chosen] for row, chosen in zip(knapsack.values, levels, strict=True)),
+            seen=tuple(rows.take(chosen, axis=1) for rows, chosen in zip(knapsack.seen, levels, strict=False)),
             losses=tuple(row[chosen] for row, chosen in zip(losses, levels, strict=True)),
         )
+
+    @cached_property
+    def side_by_side(self) -> NDArray[np.float64]:
+        """Shape `(views, all levels of groups)`: what is seen of one group's levels after the other's."""
+        return side_by_side(self.seen)
+
+    @cached_property
+    def group(self) -> NDArray[np.int64]:
+        """For each column of `side_by_side` its group."""
+        levels = np.array([rows.shape[1] for rows in self.seen], dtype=np.int64)
+        return np.repeat(np.arange(len(self.seen)), levels)
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """For each group its first column of `side_by_side`."""
+        return np.searchsorted(self.group, np.arange(len(self.seen)))
 
 
 class Lagrangian:
@@ -80,13 +102,13 @@ class Lagrangian:
     ) -> dict[int, Table]:
         """The eliminated tables of one block; variables outside it keep the values `held`."""
         groups = self._knapsack.groups
-        products = np.tensordot(prices, self._knapsack.forms.products, axes=1)  # [groups, groups]
+        products = np.tensordot(prices, self._knapsack.forms.by_group, axes=1)  # [views, groups, views, groups]
         unary = self._unary(block, menu, prices, products, held)
         shared: dict[Scope, Table] = {}
         for scope in block.scopes:
             if len(scope) == 2 and max(scope) < groups:
                 a, b = scope
-                shared[scope] = np.multiply.outer(products[a, b] * menu.values[a], menu.values[b])
+                shared[scope] = menu.seen[a].T.dot(products[:, a, :, b]).dot(menu.seen[b])
         if self._bits:
             self._bits[block].add(unary, shared, menu.values, prices, held)
         self._tie(menu, unary, shared, held)
@@ -104,22 +126,22 @@ class Lagrangian:
         forms, groups = self._knapsack.forms, self._knapsack.groups
         outside = held[:groups].copy()
         outside[[v for v in block.variables if v < groups]] = 0.0
-        slopes = prices @ forms.linear + products @ outside
-        squares = prices @ forms.squares
-        return {
-            v: menu.losses[v] + menu.values[v] * (slopes[v] + squares[v] * menu.values[v])
-            if v < groups
-            else menu.losses[v]
-            for v in block.variables
-        }
+        elsewhere = forms.lifted(outside)
+        slopes = prices @ forms.linear + products.reshape(elsewhere.size, elsewhere.size) @ elsewhere.ravel()
+        squares = np.einsum("l,lkjg->kjg", prices, forms.squares)
+        slopes = slopes.reshape(elsewhere.shape)[:, menu.group]  # [views, all levels]
+        (costs,) = own_costs(slopes[None], squares[:, :, menu.group][None], menu.side_by_side)
+        of_groups = {v: costs[start : start + len(menu.losses[v])] for v, start in enumerate(menu.starts.tolist())}
+        return {v: menu.losses[v] + of_groups[v] if v < groups else menu.losses[v] for v in block.variables}
 
     def _tie(self, menu: Menu, unary: dict[int, Table], shared: dict[Scope, Table], held: NDArray[np.float64]) -> None:
         """Forbids that a branch is 0 and what only it reads is not, or the other way round."""
         for branch, partner in self._knapsack.together:
             if branch in unary and partner in unary:
                 pair = (branch, partner) if (branch, partner) in shared else (partner, branch)
-                clash = np.not_equal.outer(*(menu.values[group] == 0 for group in pair))
-                shared[pair][clash] = np.inf
+                zeros = [int(menu.values[group][0] == 0) for group in pair]  # of each, as values ascend
+                shared[pair][: zeros[0], zeros[1] :] = np.inf
+                shared[pair][zeros[0] :, : zeros[1]] = np.inf
             elif partner in unary:
                 clash = (menu.values[partner] == 0) != (held[branch] == 0)
                 unary[partner] = np.where(clash, np.inf, unary[partner])

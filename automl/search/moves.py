@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.search.forms import Forms
+from automl.search.forms import Forms, own_costs, side_by_side
 from automl.search.knapsack import Knapsack, Losses
 
 _STEPS = (-4, -2, -1, 1, 2, 4)
@@ -29,6 +29,11 @@ class Moves:
         self._values, self._losses = np.concatenate(knapsack.values), np.concatenate(losses)
         self._kept = self._values > 0  # an entry that drops nothing
         self._of_widths = int(self._sizes[: knapsack.groups].sum())
+        self._seen = side_by_side(knapsack.seen)
+        self._bit_variable = self._variable[self._of_widths :] - knapsack.groups
+        if knapsack.terms is not None:
+            bits = self._values[self._of_widths :].astype(np.int64)
+            self._counts = knapsack.terms.counts[:, self._bit_variable, bits]  # [limits, entries of bits]
 
     def loss(self, index: Index) -> float:
         """The sum of the losses."""
@@ -72,41 +77,46 @@ class Moves:
         return added
 
     def _shrunk(self, index: Index) -> Index | None:
-        """Lowers, each time, the variable that loses least for what it brings."""
+        """Lowers, each time, the variable that loses least for what it brings; no limit gets worse meanwhile.
+
+        Where more channels cost less, it raises.
+        """
         index = index.copy()
-        while True:
+        costs = self._knapsack.costs(self._values[self._starts + index])
+        while (broken := costs > self._knapsack.allowed).any():
             values = self._values[self._starts + index]
-            over = self._knapsack.costs(values) - self._knapsack.allowed
-            if (over <= 0).all():
-                return index
-            broken = over > 0
-            saved = np.minimum(-self.changes(values)[broken], over[broken][:, None])
+            over, changes = costs - self._knapsack.allowed, self.changes(values)
+            saved = np.minimum(-changes[broken], over[broken][:, None])
             progress = (saved / over[broken][:, None]).sum(axis=0)
-            possible = self._kept & (self._values < values[self._variable]) & (progress > 0)
+            possible = self._kept & (values > 0)[self._variable] & (progress > 0)
+            possible &= np.all(changes <= np.maximum(-over, 0.0)[:, None], axis=0)
             if not possible.any():
                 return None
             lost = self._losses - self._losses[self._starts + index][self._variable]
             price = np.divide(lost, progress, out=np.full_like(lost, np.inf), where=possible)
-            self._take(index, int(price.argmin()))
+            costs = costs + self._take(index, int(price.argmin()), changes)
+        return index
 
     def _filled(self, index: Index) -> Index:
         """Raises, each time, the variable that gains most for its share of what is left, until nothing fits."""
         index = index.copy()
+        costs = self._knapsack.costs(self._values[self._starts + index])
         while True:
             values = self._values[self._starts + index]
-            slack = self._knapsack.allowed - self._knapsack.costs(values)
-            changes = self.changes(values)
-            fits = (changes <= slack[:, None]).all(axis=0) & (self._values > values[self._variable])
+            slack, changes = self._knapsack.allowed - costs, self.changes(values)
+            fits = np.all(changes <= slack[:, None], axis=0) & (self._values > values[self._variable])
             fits &= (values > 0)[self._variable]
             if not fits.any():
                 return index
             share = (changes / np.maximum(slack, 1e-300)[:, None]).max(axis=0)
             gain = self._losses[self._starts + index][self._variable] - self._losses
             worth = np.divide(gain, np.maximum(share, 1e-12), out=np.full_like(gain, -np.inf), where=fits)
-            self._take(index, int(worth.argmax()))
+            costs = costs + self._take(index, int(worth.argmax()), changes)
 
-    def _take(self, index: Index, entry: int) -> None:
+    def _take(self, index: Index, entry: int, changes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Puts the entry into `index`, and returns what that adds to the costs: exactly, as costs are exact."""
         index[self._variable[entry]] = self._level[entry]
+        return changes[:, entry]
 
     def _exchanged(self, index: Index) -> Index:
         """Moves two groups at once and fills again, as long as the sum of the losses falls."""
@@ -126,18 +136,11 @@ class Moves:
         """One group a few levels wider or narrower, and another as wide as the limits then allow; bits stay."""
         groups = self._knapsack.groups
         values = self._values[self._starts + index]
-        forms, widths = self._knapsack.forms_at(values), values[:groups]
+        widths = values[:groups]
         first = np.repeat(np.arange(groups), len(_STEPS))
         level = np.clip(index[:groups, None] + np.array(_STEPS), 0, self._sizes[:groups, None] - 1).ravel()
         entry = self._starts[first] + level
-        change = self._width_changes(forms, widths)[:, entry]  # [limits, moves]
-        room = (self._knapsack.allowed - self._knapsack.costs(values))[:, None] - change
-        steps = (self._values[entry] - widths[first])[:, None]
-        slopes = forms.slopes(widths)[:, None] + forms.products[:, first] * steps
-        reach = widths + _largest_step(slopes, forms.squares[:, None], widths, room[:, :, None]).min(axis=0)
-        second = np.empty(reach.shape, dtype=np.int64)  # [moves, groups]
-        for group, row in enumerate(self._knapsack.values[:groups]):
-            second[:, group] = np.searchsorted(row, reach[:, group] + 1e-9, side="right") - 1
+        second = self._widest(index, first, entry)  # [moves, groups]
         other_entry = self._starts[:groups] + second
         allowed = (second >= 0) & self._kept[other_entry] & (widths > 0)
         allowed &= (first[:, None] != np.arange(groups)) & (self._kept[entry] & (widths[first] > 0))[:, None]
@@ -148,31 +151,88 @@ class Moves:
         exchanged[first[best]], exchanged[other] = level[best], second[best, other]
         return exchanged
 
+    def _widest(self, index: Index, first: Index, entry: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The widest level of each group that fits after each move; any level below it may cost more.
+
+        Args:
+            index: Where the moves start.
+            first: Shape `(moves,)`: the group that moves, as many moves of one after the other.
+            entry: Shape `(moves,)`: the entry that it moves to.
+
+        Returns:
+            Shape `(moves, groups)`; -1 where none fits.
+        """
+        values = self._values[self._starts + index]
+        forms = self._knapsack.forms_at(values)
+        changes = self._width_changes(values)
+        room = (self._knapsack.allowed - self._knapsack.costs(values))[:, None] - changes[:, entry]  # [limits, moves]
+        widest = self._widest_apart(changes, room)
+        steps = self._seen[:, entry] - self._seen[:, (self._starts + index)[first]]  # [views, moves]
+        self._turn_neighbours(widest, index, forms, changes, room, steps)
+        return widest
+
+    def _widest_apart(self, changes: NDArray[np.float64], room: NDArray[np.float64]) -> NDArray[np.int64]:
+        """`_widest` for groups that share no product of costs with the one that moves."""
+        groups, moves = self._knapsack.groups, room.shape[1]
+        group, level = self._variable[: self._of_widths], self._level[: self._of_widths]
+        widest = np.repeat(self._sizes[:groups, None], moves, axis=1)
+        for change, left in zip(changes, room, strict=True):
+            order = left.argsort()
+            first = np.full((groups, moves + 1), -1)  # [groups, moves in the order of their room, and none]
+            first[group, left[order].searchsorted(change)] = level  # of several entries the last, which is the widest
+            widest[:, order] = np.minimum(widest[:, order], np.maximum.accumulate(first[:, :-1], axis=1))
+        widest, starts = widest.T, self._starts[:groups]
+        while True:  # what fits each limit may break another, where costs do not only grow
+            broken = ((changes[:, starts + widest] > room[:, :, None]).any(axis=0)) & (widest >= 0)
+            if not broken.any():
+                return widest
+            widest -= broken
+
+    def _turn_neighbours(
+        self,
+        widest: NDArray[np.int64],
+        index: Index,
+        forms: Forms,
+        changes: NDArray[np.float64],
+        room: NDArray[np.float64],
+        steps: NDArray[np.float64],
+    ) -> None:
+        """Puts `_widest` right for groups whose cost per channel the move changes, by trying each of their entries."""
+        groups, limits = self._knapsack.groups, len(changes)
+        a, b = np.nonzero((forms.by_group != 0).any(axis=(0, 1, 3)))
+        if not len(a):
+            return
+        pair = np.repeat(np.arange(len(a)), self._sizes[b])  # [tries]
+        begins = np.cumsum(self._sizes[b]) - self._sizes[b]
+        level = np.arange(len(pair)) - begins[pair]
+        tried = self._starts[b][pair] + level
+        apart = self._seen[:, tried] - self._seen[:, (self._starts[:groups] + index[:groups])[b[pair]]]
+        step = steps.reshape(len(steps), groups, -1)[:, a]  # [views, pairs, steps]
+        turned = np.einsum("pljk,jps->lskp", forms.by_group[:, :, a, :, b], step)
+        more = changes[:, None, tried] + np.einsum("lskt,kt->lst", turned[..., pair], apart)
+        left = room.reshape(limits, groups, -1)[:, a].swapaxes(1, 2)  # [limits, steps, pairs]
+        fits = np.all(more <= left[..., pair], axis=0)
+        found = np.maximum.reduceat(np.where(fits, level, -1), begins, axis=1)  # [steps, pairs]
+        widest.reshape(groups, -1, groups)[a, :, b] = found.T
+
     def changes(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shape `(limits, entries)`: what each entry would add to the cost of `values`, alone."""
-        groups, terms = self._knapsack.groups, self._knapsack.terms
-        of_widths = self._width_changes(self._knapsack.forms_at(values), values[:groups])
+        of_widths, terms = self._width_changes(values), self._knapsack.terms
         if terms is None:
             return of_widths
-        variable = self._variable[self._of_widths :] - groups
-        counts = terms.counts[:, variable, self._values[self._of_widths :].astype(np.int64)]
-        of_bits = terms.slopes(values)[:, variable] * (counts - terms.now(values)[:, variable])
+        counted = self._counts - terms.now(values)[:, self._bit_variable]
+        of_bits = terms.slopes(values)[:, self._bit_variable] * counted
         return np.concatenate([of_widths, of_bits], axis=1)
 
-    def _width_changes(self, forms: Forms, widths: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _width_changes(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The same of the entries of widths."""
-        variable, values = self._variable[: self._of_widths], self._values[: self._of_widths]
-        now = widths[variable]
-        slopes = forms.slopes(widths)[:, variable]
-        return np.asarray((slopes + forms.squares[:, variable] * (values + now)) * (values - now))
-
-
-def _largest_step(
-    slopes: NDArray[np.float64], squares: NDArray[np.float64], widths: NDArray[np.float64], room: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The largest d with `slopes d + squares ((widths + d)^2 - widths^2) <= room`; all broadcast."""
-    tangent = slopes + 2 * squares * widths
-    root = np.sqrt(np.maximum(tangent**2 + 4 * squares * room, 0.0))
-    cost = tangent + root  # the form of the solution that does not cancel
-    free = np.where(room < 0, -np.inf, np.inf) + np.zeros_like(cost)  # where widening costs nothing, and saves nothing
-    return np.asarray(np.divide(2 * room, cost, out=free, where=cost > 0), dtype=np.float64)
+        forms, terms, groups = self._knapsack.forms, self._knapsack.terms, self._knapsack.groups
+        seen, variable = forms.lifted(values[:groups]), self._variable[: self._of_widths]
+        slopes, squares = forms.slopes(seen), forms.squares
+        if terms is not None:
+            of_bits = terms.of_widths(values)
+            squares = squares.copy()
+            slopes[:, 0] += of_bits[0]
+            squares[:, 0, 0] += of_bits[1]
+        costs = own_costs(slopes[..., variable], squares[..., variable], self._seen)
+        return np.asarray(costs - own_costs(slopes, squares, seen)[:, variable], dtype=np.float64)

@@ -101,8 +101,9 @@ class PriceSearch:
         chosen = self._lagrangian.minimise(menu, prices / allowed, held)
         loss = sum(float(row[i]) for row, i in zip(menu.losses, chosen, strict=True))
         values = np.array([row[i] for row, i in zip(menu.values, chosen, strict=True)])
+        seen = menu.side_by_side[:, menu.starts + chosen[: len(menu.starts)]]
         index = np.array([row[i] for row, i in zip(menu.levels, chosen, strict=True)], dtype=np.int64)
-        point = Point(index, loss, self._knapsack.costs(values) / allowed - 1.0)
+        point = Point(index, loss, self._knapsack.costs_seen(seen, values) / allowed - 1.0)
         return point, point.value(prices)
 
     def _top(self) -> tuple[NDArray[np.float64], float]:

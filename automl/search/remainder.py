@@ -8,6 +8,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array, vstack
 
 from automl.search.elimination import Bucket, Elimination
+from automl.search.forms import own_costs
 from automl.search.knapsack import Knapsack
 from automl.search.lagrangian import Lagrangian, Menu
 
@@ -88,20 +89,23 @@ class Remainder:
             values = np.tile([row[0] for row in self.menu.values], (len(rows), 1))
             for axis, variable in enumerate(bucket.scope):
                 values[:, variable] = self.menu.values[variable][rows[:, axis]]
-            costs.append(self._costs_of_widths(bucket, values) + self._costs_of_bits(bucket, values))
+            costs.append(self._costs_of_widths(bucket) + self._costs_of_bits(bucket, values))
         return np.concatenate(losses), np.concatenate(costs, axis=1)
 
-    def _costs_of_widths(self, bucket: Bucket, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _costs_of_widths(self, bucket: Bucket) -> NDArray[np.float64]:
         """Shape `(limits, rows)`: what the bucket's width costs, alone and with its neighbours, whatever the bits."""
         forms, groups = self.knapsack.forms, self.knapsack.groups
         if bucket.variable >= groups:
-            return np.zeros((len(forms.constant), len(values)))
-        own = values[:, bucket.variable]
-        slopes = forms.linear[:, bucket.variable, None] + forms.squares[:, bucket.variable, None] * own
+            return np.zeros((len(forms.constant), len(self.entries[bucket.variable])))
+        rows = dict(zip(bucket.scope, self.entries[bucket.variable].T, strict=True))
+        own = bucket.variable
+        products = forms.by_group[:, :, own]  # [limits, views, views, groups]
+        slopes = forms.linear[:, own::groups, None]
         for neighbour in bucket.neighbours:
             if neighbour < groups:
-                slopes = slopes + forms.products[:, bucket.variable, neighbour, None] * values[:, neighbour]
-        return slopes * own
+                slopes = slopes + products[..., neighbour] @ self.menu.seen[neighbour][:, rows[neighbour]]
+        everywhere = np.full(len(rows[own]), own)
+        return own_costs(slopes, forms.squares[..., everywhere], self.menu.seen[own][:, rows[own]])
 
     def _costs_of_bits(self, bucket: Bucket, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Shape `(limits, rows)`: the terms of which this bucket's variable is the first to go."""
@@ -162,9 +166,8 @@ def _between(costs: NDArray[np.float64], room: NDArray[np.float64]) -> NDArray[n
     """Limits on sums of `costs` that allow the same choices as `room`, half a step away from each of them.
 
     Whole costs have sums in steps of their greatest common divisor. With a limit between two steps, what HiGHS lets
-    pass (a millionth) and what it rounds away decide nothing.
+    pass (a millionth) and what it rounds away decide nothing. A limit on costs with fractions stays as it is.
     """
-    if (costs != np.rint(costs)).any():
-        return room
+    whole = (costs == np.rint(costs)).all(axis=1)
     step = np.maximum(np.gcd.reduce(costs.astype(np.int64), axis=1), 1)
-    return np.asarray((np.floor(room / step) + 0.5) * step, dtype=np.float64)
+    return np.where(whole, (np.floor(room / step) + 0.5) * step, room)

@@ -7,6 +7,7 @@ proposal is on budget.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -98,9 +99,10 @@ class Solver:
         if variable >= self._knapsack.groups:
             return levels  # all bits are there from the start
         finer = {0} if self._knapsack.values[variable][0] == 0 else set()
+        row = levels.tolist()
         for level in {int(index[variable]) for index in found}:
-            at = int(np.searchsorted(levels, level))
-            low, high = int(levels[max(at - 1, 0)]), int(levels[min(at + 1, len(levels) - 1)])
+            at = bisect_left(row, level)
+            low, high = row[max(at - 1, 0)], row[min(at + 1, len(row) - 1)]
             finer.update(range(low, high, -(-(high - low) // _LEVELS) or 1), (level, high))
         return np.array(sorted(finer), dtype=np.int64)
 

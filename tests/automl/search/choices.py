@@ -13,13 +13,17 @@ from automl.core.graph import ChannelGroup, Extent, Layer, ModelGraph, Quantizab
 from automl.core.knob import Knob
 from automl.core.policy import dense_policy
 from automl.core.projection import bit_layout
+from automl.core.quadratic import QuadraticForm
 from automl.core.sensitivity import SensitivityTable
+from automl.core.view import WIDTH, View
 from automl.costs.model import AnalyticCostModel
 from benchmarks.tables import random_table
 from search_spaces.bit_widths import bit_knobs
 
 Values = NDArray[np.int64]
 STEP = 4
+LATENCY_VIEWS = (WIDTH, View("padded", 2 * STEP), View("odd", 2 * STEP), View("alive"))
+"""Every other width is no multiple, so that wider can be faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,11 @@ class Choice:
     graph: ModelGraph
     knobs: tuple[Knob, ...]
     table: SensitivityTable
+    latency: QuadraticForm | None = None
 
     @property
     def cost_model(self) -> AnalyticCostModel:
-        return AnalyticCostModel(self.graph)
+        return AnalyticCostModel(self.graph, self.latency)
 
     def used(self, values: Values, budget: str) -> NDArray[np.float64]:
         """Share of each limit, for many rows."""
@@ -126,6 +131,25 @@ def joint_concatenation(seed: int, bits: str = "4,8") -> Choice:
     layers += [_conv("c", ["c"], ["a", "b"], int(random.integers(1, 65))), _conv("head", [], ["a", "b", "c"], 1)]
     choice = _choice(random, layers, {"a": 16, "b": 12, "c": 16}, {})
     return _with_bits(choice, (("a", "b"), ("c", "head")), bits, random)
+
+
+def timed(choice: Choice, seed: int) -> Choice:
+    """The same on a device: each layer takes a random sum of products of what it makes and what it reads, as seen."""
+    random = np.random.default_rng(seed)
+    groups = [group.name for group in choice.graph.prunable]
+    views = len(LATENCY_VIEWS)
+    linear, products = np.zeros(len(groups) * views), np.zeros((len(groups) * views, len(groups) * views))
+    scales = np.array([1.0 if view.kind == "alive" else 16.0 for view in LATENCY_VIEWS])
+    for layer in choice.graph.layers:
+        made, read = ([groups.index(name) for name, _ in extent.terms] for extent in (layer.outputs, layer.inputs))
+        for group in (made or read) if not (made and read) else []:
+            linear[group * views : (group + 1) * views] += random.exponential(1.0, views) / scales
+        for i, j in itertools.product(made, read):
+            block = random.exponential(1.0, (views, views)) * (random.random((views, views)) < 0.5)
+            block = (block if i <= j else block.T) / np.outer(scales, scales)
+            low, high = min(i, j) * views, max(i, j) * views
+            products[low : low + views, high : high + views] += np.triu(block) if i == j else block
+    return replace(choice, latency=QuadraticForm(0.1, linear, products, LATENCY_VIEWS))
 
 
 def _with_bits(choice: Choice, inputs: tuple[tuple[str, ...], ...], bits: str, random: np.random.Generator) -> Choice:
