@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from automl.core.cost import Cost
@@ -41,9 +41,6 @@ class Metric(Enum):
 
 METRICS = (Metric.FLOPS, Metric.PARAMS, Metric.SIZE, Metric.BOPS, Metric.LATENCY)
 """The columns of `CostModel.table`; the last one where the model knows a device."""
-COMING = {
-    Metric.LATENCY: "latency budgets need a measured device, which a later version brings",
-}
 _UNITS = {
     "flops": Metric.FLOPS,
     "flop": Metric.FLOPS,
@@ -76,8 +73,11 @@ class Limit:
     relative: bool
     text: str
     """As the user wrote it."""
+    margin: float = 0.0
+    """Share of the limit that policies leave, below 1: what is predicted of them may be too little, or too much where
+    it is below 0."""
 
-    def absolute(self, dense: Cost) -> float:
+    def asked(self, dense: Cost) -> float:
         """The most that the compressed network may cost.
 
         Raises:
@@ -85,6 +85,10 @@ class Limit:
         """
         full = self.metric.of(dense)
         return self.value * full if self.relative else self.value
+
+    def absolute(self, dense: Cost) -> float:
+        """The most that a policy may cost by what the cost model says: what is asked, less the margin."""
+        return self.asked(dense) * (1.0 - self.margin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,14 @@ class Budget:
     def __str__(self) -> str:
         """The budget as `parse` reads it."""
         return ",".join(limit.text for limit in self.limits)
+
+    def limits_of(self, metric: Metric) -> tuple[Limit, ...]:
+        """The limits of one metric."""
+        return tuple(limit for limit in self.limits if limit.metric is metric)
+
+    def with_margin(self, metric: Metric, margin: float) -> "Budget":
+        """The same budget, of which policies leave a share of every limit of `metric`."""
+        return Budget(tuple(replace(x, margin=margin) if x.metric is metric else x for x in self.limits))
 
     def used(self, cost: Cost, dense: Cost) -> float:
         """Share of the tightest limit that `cost` takes; at most 1 where every limit holds."""

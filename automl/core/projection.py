@@ -124,16 +124,17 @@ class Projection:
         for limit, allowed, least in zip(budget.limits, self._allowed, smallest, strict=True):
             full, text = limit.metric.of(dense), limit.metric.text
             name = limit.metric.value
-            if allowed > full:
+            if limit.asked(dense) > full:
                 raise BudgetError(
-                    f"A budget must not be above the dense cost, but {limit.text!r} allows {text(allowed)} "
+                    f"A budget must not be above the dense cost, but {limit.text!r} allows {text(limit.asked(dense))} "
                     f"and the dense model has {text(full)}. Give at most 1{name}."
                 )
             if least > allowed:
-                reachable = np.ceil(least / full * 1e4) / 1e4
+                reachable = np.ceil(least / (1.0 - limit.margin) / full * 1e4) / 1e4
+                kept = f" (of which {limit.margin:.1%} are kept as a margin)" if limit.margin else ""
                 raise BudgetError(
-                    f"A budget must be reachable, but {limit.text!r} allows {text(allowed)} and the smallest "
-                    f"policy needs {text(least)}. The nearest reachable budget is {reachable:g}{name}."
+                    f"A budget must be reachable, but {limit.text!r} allows {text(limit.asked(dense))}{kept} and the "
+                    f"smallest policy needs {text(least)}. The nearest reachable budget is {reachable:g}{name}."
                 )
 
     def _affordable(self, bits: Values) -> Values:

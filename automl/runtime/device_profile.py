@@ -64,10 +64,11 @@ class DeviceProfile:
     def latency_ms(self) -> NDArray[np.float64]:
         """Shape `(policies,)`: each network's milliseconds where nothing else is going on, about."""
         quiet_ms = float(np.median([calls.summary(0).p10_ms for calls in self.batches]))
-        ratios: dict[int, float] = {}
+        ratios: dict[int, list[float]] = {number: [] for number in range(len(self.policies))}
         for calls in self.batches:
-            ratios |= calls.relative()
-        return quiet_ms * np.array([ratios[number] for number in range(len(self.policies))])
+            for number, ratio in calls.relative().items():
+                ratios[number].append(ratio)
+        return quiet_ms * np.array([np.median(found) for found in ratios.values()])
 
 
 def read_profile(path: Path) -> DeviceProfile:

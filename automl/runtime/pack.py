@@ -23,10 +23,12 @@ class Protocol:
 
     calls: int = 2
     """Calls of a network in each round; one more before them does not count."""
-    batch_s: float = 15.0
+    batch_s: float = 5.0
     """How long a batch of networks takes, in seconds, within the bounds of the rounds."""
+    repeats: int = 3
+    """How often each batch is opened anew: where a network's weights lie in memory makes some percent of its time."""
     least_rounds: int = 8
-    most_rounds: int = 64
+    most_rounds: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,13 @@ class Pack:
 
     @property
     def batches(self) -> list[list[int]]:
-        """The networks that are open at the same time, the anchor among them."""
+        """The networks that are open at the same time, the anchor among them, once for each repeat."""
         batches: list[list[int]] = [[0]]
         for number in range(1, len(self.policies)):
             if sum(self.weights[each] for each in (*batches[-1], number)) > _MOST_BYTES and len(batches[-1]) > 1:
                 batches.append([0])
             batches[-1].append(number)
-        return batches
+        return batches * self.protocol.repeats
 
 
 def write_pack(path: Path, pack: Pack, graphs: Sequence[onnx.ModelProto]) -> None:

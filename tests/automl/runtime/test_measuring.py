@@ -15,7 +15,7 @@ from automl.runtime.measuring import measured
 from automl.runtime.pack import Pack, Protocol, write_pack
 from automl.runtime.target import Target
 
-SHORT = Protocol(calls=2, batch_s=0.0, least_rounds=8, most_rounds=8)
+SHORT = Protocol(calls=2, batch_s=0.0, repeats=1, least_rounds=8, most_rounds=8)
 TARGET = Target("tests:chain", "digest", (4, 8, 8), "fp32", 1)
 
 
@@ -109,3 +109,17 @@ def test_a_network_without_a_time_is_refused(profile: DeviceProfile) -> None:
     table["policies"].append({"a": 3})
     with pytest.raises(ValueError, match="a network has no time"):
         profile_of(table)
+
+
+def test_a_network_takes_the_median_of_its_batches() -> None:
+    calm, odd = [[0, 2.0, 1], [1, 1.0, 1]], [[0, 2.0, 1], [1, 4.0, 1]]
+    table = {
+        **TARGET.to_json(),
+        "created": "",
+        "device": {},
+        "runtime": {"name": "onnxruntime", "version": "1"},
+        "policies": [{"a": 2}, {"a": 1}],
+        "reference": 0,
+        "calls": [calm, odd, calm],
+    }
+    np.testing.assert_allclose(profile_of(table).latency_ms(), [2.0, 1.0])
