@@ -1,6 +1,7 @@
 """`automl search`."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,9 +15,10 @@ def search(
     budget: Annotated[
         list[str] | None,
         typer.Option(
-            help="What the result may cost: 0.25flops, 0.3params, 0.2size, 0.02bops (fractions of the dense float "
-            "model) or 150Mflops, 1.2Mparams, 2MB, 8Gbops; join several by commas. flops are multiply-adds, counted "
-            "once; bops are these times the bits of weights and inputs."
+            help="What the result may cost: 0.25flops, 0.5latency, 0.3params, 0.2size, 0.02bops (fractions of the "
+            "dense float model) or 150Mflops, 5ms, 1.2Mparams, 2MB, 8Gbops; join several by commas. flops are "
+            "multiply-adds, counted once; bops are these times the bits of weights and inputs; latency is that of one "
+            "image in ONNX Runtime, on this machine or on the one of `--target`."
         ),
     ] = None,
     model: Model = None,
@@ -35,7 +37,10 @@ def search(
     seed: Annotated[int | None, typer.Option(help="Seed of splits, training and search.")] = None,
     device: Device = None,
     input_size: InputSize = None,
-    channel_multiple: Annotated[int | None, typer.Option(help="Kept channels are multiples of this.")] = None,
+    channel_multiple: Annotated[
+        int | None,
+        typer.Option("--divisor", "--channel-multiple", help="Kept channels are multiples of this."),
+    ] = None,
     min_keep: Annotated[float | None, typer.Option(help="Share of every group that always stays.")] = None,
     bits: Annotated[
         str | None,
@@ -46,6 +51,16 @@ def search(
     ] = None,
     first_last_bits: Annotated[
         int | None, typer.Option(help="Bits of the first and the last layer; 8 if not given.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, or int8 for 8 bits in every layer, as `--bits 8` has it.")
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(help="device.json of the device that latency budgets are about; without it this machine."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of a call whose latency counts; 1 if not given.")
     ] = None,
     importance: Annotated[
         str | None, typer.Option(help="How channels are ranked: obs, l1, l2, taylor, bn or random.")
@@ -64,7 +79,7 @@ def search(
     from automl.cli.outcome import show_json
     from automl.cli.result import show_outcome
     from automl.cli.session import conversation
-    from automl.cli.settings import resolved
+    from automl.cli.settings import bits_of, resolved
 
     given = {
         "budget": tuple(budget) if budget else None,
@@ -80,8 +95,10 @@ def search(
         "input_size": input_size,
         "channel_multiple": channel_multiple,
         "min_keep": min_keep,
-        "bits": bits,
+        "bits": bits_of(precision, bits),
         "first_last_bits": first_last_bits,
+        "target": None if target is None else str(target),
+        "threads": threads,
         "importance": importance,
         "epochs": epochs,
         "finetune_epochs": finetune_epochs,

@@ -14,6 +14,7 @@ DEFAULT_MODEL = "cifar_resnet20"
 DEFAULT_DATA = "digits"
 PRETRAINED = "pretrained"
 _FOLDER = "imagefolder:"
+_INT8 = "8"
 
 
 def resolved(file: Path | None, given: Mapping[str, Any], *, needs_budget: bool = True) -> RunConfig:
@@ -47,10 +48,25 @@ def resolved(file: Path | None, given: Mapping[str, Any], *, needs_budget: bool 
     return config
 
 
+def bits_of(precision: str | None, bits: str | None) -> str | None:
+    """The bit-widths that `--precision` and `--bits` ask for together.
+
+    Raises:
+        InputError: If the precision is unknown, or contradicts the bits.
+    """
+    if precision not in (None, "fp32", "int8"):
+        raise InputError(f"`--precision` must be fp32 or int8, but got {precision!r}. `--bits` searches other widths.")
+    if precision == "fp32" and bits is not None:
+        raise InputError(f"A network in fp32 has no bit-widths, but got `--bits {bits}`. Leave one of them out.")
+    return _INT8 if precision == "int8" and bits is None else bits
+
+
 def _with_absolute_paths(config: RunConfig) -> RunConfig:
-    weights, data = config.weights, config.data
+    weights, data, target = config.weights, config.data, config.target
+    if target is not None:
+        target = str(Path(target).expanduser().absolute())
     if weights not in (None, PRETRAINED):
         weights = str(Path(str(weights)).expanduser().absolute())
     if data.startswith(_FOLDER) and data != _FOLDER:
         data = _FOLDER + str(Path(data.removeprefix(_FOLDER)).expanduser().absolute())
-    return replace(config, weights=weights, data=data)
+    return replace(config, weights=weights, data=data, target=target)

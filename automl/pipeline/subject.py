@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,9 +12,9 @@ from automl.compress.importance import CRITERIA
 from automl.compress.places import with_quantizable
 from automl.compress.probe import trace_prunable
 from automl.core.bits import BitChoices, first_and_last
-from automl.core.budget import COMING, Budget
+from automl.core.budget import Budget, Metric
 from automl.core.cost import Cost
-from automl.core.errors import BudgetError, InputError, ModelError
+from automl.core.errors import InputError, ModelError
 from automl.core.graph import ModelGraph
 from automl.core.policy import dense_policy
 from automl.core.projection import Projection
@@ -22,13 +22,28 @@ from automl.costs.model import AnalyticCostModel
 from automl.data.splits import Splits
 from automl.models.weights import weights_digest
 from automl.pipeline.network import Network, open_network
+from automl.pipeline.profiling import (
+    DeviceLatency,
+    Say,
+    device_latency,
+    local_profile,
+    probing_pack,
+    profile_from_file,
+    target_of,
+)
+from automl.runtime.pack import write_pack
+from automl.runtime.target import Target
 from automl.search.curves import refuse_without_tensorboard
 from automl.search.registry import find_engine
 from automl.store.config import RunConfig
+from automl.store.files import replacing
 from automl.store.manifest import Fingerprint
 from automl.tracing.channel_map import TracedModel
 from search_spaces.rules import WidthRule, default_rule
 from search_spaces.space import SearchSpace, channel_space, joint_space
+
+INT8 = "8"
+"""The bits of `--precision int8`: asked for its speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,8 @@ class Subject:
     dense_cost: Cost
     budget: Budget
     projection: Projection
+    latency: DeviceLatency | None
+    """Of the device that a latency budget is about; None where there is no such budget."""
     fingerprint: Fingerprint
     device: torch.device
 
@@ -52,32 +69,38 @@ class Subject:
         return self.network.splits
 
     @property
+    def clocked(self) -> bool:
+        """Whether the result is timed on this machine: where time counts, and no other device is meant."""
+        return self.config.target is None and (self.latency is not None or self.config.bits == INT8)
+
+    @property
     def model(self) -> nn.Module:
         """The dense network; trained in place where its weights are not."""
         return self.network.model
 
 
-def open_subject(config: RunConfig) -> Subject:
+def open_subject(config: RunConfig, say: Say = lambda _: None) -> Subject:
     """Opens what `config` names and checks that the budget can be met.
+
+    Where a latency is limited, the device is known from its profile, or this machine is timed.
+
+    Args:
+        config: What is asked.
+        say: Is told what takes a while, and what the device is.
 
     Raises:
         InputError: If any setting, file, network or budget breaks its rule; nothing has been written then.
     """
     budget = _checked_settings(config)
     device = find_device(config.device)
-    network = open_network(config)
-    traced = trace_prunable(network.model, network.splits.input_shape)
-    if not traced.graph.prunable:
-        reasons = "; ".join(sorted({group.reason or "" for group in traced.graph.groups})) or "it has no layers"
-        raise ModelError(f"A model must have channels that can be removed, but {config.model!r} has none: {reasons}.")
-    multiple = config.channel_multiple
-    rule = WidthRule(default_rule(traced.graph).multiple if multiple is None else multiple, config.min_keep)
-    space = channel_space(traced.graph, rule)
-    if config.bits is not None:
-        traced = with_quantizable(network.model, traced)
-        space = _joint_space(traced.graph, rule, config)
-    cost_model = AnalyticCostModel(traced.graph)
+    timed = bool(budget.limits_of(Metric.LATENCY))
+    network, traced, space = open_space(config, timed=timed)
+    latency = _device_latency(config, network.model, traced, space, say) if timed else None
+    cost_model = AnalyticCostModel(traced.graph, None if latency is None else latency.fit.form)
     dense_cost = cost_model(dense_policy(traced.graph))
+    if latency is not None:
+        dense_cost = replace(dense_cost, latency_ms=latency.reference_ms)
+        budget = budget.with_margin(Metric.LATENCY, latency.margin)
     projection = Projection(space.knobs, cost_model, budget, dense_cost)
     fingerprint = Fingerprint(
         model=config.model,
@@ -87,7 +110,67 @@ def open_subject(config: RunConfig) -> Subject:
         budget=str(budget),
     )
     network.model.to(device)
-    return Subject(config, network, traced, space, cost_model, dense_cost, budget, projection, fingerprint, device)
+    return Subject(
+        config, network, traced, space, cost_model, dense_cost, budget, projection, latency, fingerprint, device
+    )
+
+
+def open_space(config: RunConfig, *, timed: bool) -> tuple[Network, TracedModel, SearchSpace]:
+    """The network that `config` names, what tracing knows of it, and what policies may have.
+
+    Args:
+        config: What is asked.
+        timed: Whether time counts, and widths are to be what runtimes compute fast.
+
+    Raises:
+        InputError: If the model or data cannot be opened, or nothing of the network can be pruned.
+    """
+    network = open_network(config)
+    traced = trace_prunable(network.model, network.splits.input_shape)
+    if not traced.graph.prunable:
+        reasons = "; ".join(sorted({group.reason or "" for group in traced.graph.groups})) or "it has no layers"
+        raise ModelError(f"A model must have channels that can be removed, but {config.model!r} has none: {reasons}.")
+    multiple = config.channel_multiple or default_rule(traced.graph, timed=timed or config.bits == INT8).multiple
+    rule = WidthRule(multiple, config.min_keep)
+    if config.bits is None:
+        return network, traced, channel_space(traced.graph, rule)
+    traced = with_quantizable(network.model, traced)
+    return network, traced, _joint_space(traced.graph, rule, config)
+
+
+def write_probes(config: RunConfig, path: Path) -> int:
+    """Writes a pack that times this network's policies on any device; returns the number of networks in it.
+
+    Args:
+        config: `model`, `data`, `input_size`, `bits`, `threads` and the rule of the widths, as the search has them.
+        path: The zip file.
+
+    Raises:
+        InputError: If the model or data cannot be opened.
+        ExportError: If the network cannot be exported.
+        RunError: If the disk is full or the folder cannot be written.
+    """
+    _checked_settings(config)
+    network, traced, space = open_space(config, timed=True)
+    pack, graphs = probing_pack(network.model.eval(), traced, space.knobs, _target(config, traced))
+    with replacing(path) as aside:
+        write_pack(aside, pack, graphs)
+    return len(graphs)
+
+
+def _target(config: RunConfig, traced: TracedModel) -> Target:
+    return target_of(config.model, traced.graph, "fp32" if config.bits is None else "int8", config.threads)
+
+
+def _device_latency(
+    config: RunConfig, model: nn.Module, traced: TracedModel, space: SearchSpace, say: Say
+) -> DeviceLatency:
+    target = _target(config, traced)
+    if config.target is None:
+        profile = local_profile(model.eval(), traced, space.knobs, target, say)
+    else:
+        profile = profile_from_file(Path(config.target), target)
+    return device_latency(profile, traced.graph)
 
 
 def _joint_space(graph: ModelGraph, rule: WidthRule, config: RunConfig) -> SearchSpace:
@@ -117,12 +200,6 @@ def find_device(name: str) -> torch.device:
 def _checked_settings(config: RunConfig) -> Budget:
     """The cheap checks first, before any import of data or weights."""
     budget = Budget.parse(config.budget)
-    for limit in budget.limits:
-        if limit.metric in COMING:
-            raise BudgetError(
-                f"The budget {limit.text!r} is understood, but {COMING[limit.metric]}. "
-                "Budgets on flops, params, size and bops work now."
-            )
     if config.bits is not None:
         BitChoices.parse(config.bits)
         first_and_last(config.first_last_bits)
@@ -133,6 +210,8 @@ def _checked_settings(config: RunConfig) -> Budget:
         raise InputError(f"`--importance` must be one of {', '.join(CRITERIA)}, but got {config.importance!r}.")
     at_least = {
         "trials": (config.trials, 1),
+        "threads": (config.threads, 1),
+        "divisor": (config.channel_multiple, 1),
         "epochs": (config.epochs, 1),
         "finetune-epochs": (config.finetune_epochs, 0),
     }

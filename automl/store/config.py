@@ -46,6 +46,10 @@ class RunConfig:
     """Epochs of the baseline; None chooses them by the data."""
     finetune_epochs: int | None = None
     """Epochs of the fine-tuning; None chooses them by the data, 0 skips it."""
+    target: str | None = None
+    """Profile of the device that latency budgets are about, a `device.json`; None takes this machine."""
+    threads: int = 1
+    """CPU threads of a call whose latency counts; at least 1."""
     bits: str | None = None
     """Bit-widths that layers may have, such as `4,8` or `w2-8a8`; None leaves the network in float."""
     first_last_bits: int = 8

@@ -55,6 +55,11 @@ class Run:
         return self.path / "state"
 
     @property
+    def device(self) -> Path:
+        """Times on the device that a latency budget is about; missing where there is no such budget."""
+        return self.path / "device.json"
+
+    @property
     def log(self) -> Path:
         """The log file."""
         return self.path / "log.txt"

@@ -1,0 +1,189 @@
+"""Times of a network's policies on a device: from its file, from the cache, or measured here and now."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import onnx
+import onnxruntime
+from torch import nn
+
+from automl.core.budget import Metric
+from automl.core.errors import InputError
+from automl.core.graph import ModelGraph
+from automl.core.knob import Knob
+from automl.core.policy import CompressionPolicy
+from automl.costs.latency import LatencyFit, fit_latency
+from automl.costs.model import AnalyticCostModel
+from automl.pipeline.probing import PROBES, exported_graph, graph_template, random_policies
+from automl.runtime.device_profile import DeviceProfile, read_profile, write_profile
+from automl.runtime.measuring import measured
+from automl.runtime.pack import Pack
+from automl.runtime.runner import cpu_name
+from automl.runtime.target import Precision, Target
+from automl.tracing.channel_map import TracedModel
+
+Say = Callable[[str], None]
+_LEAST_MARGIN = 0.03
+_LEAST_CLEAN = 0.5
+_POOR_FIT = 0.05
+_BYTES: dict[Precision, int] = {"fp32": 4, "int8": 1}
+"""Of one weight."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceLatency:
+    """What is known of a network's time on a device."""
+
+    profile: DeviceProfile
+    fit: LatencyFit
+    reference_ms: float
+    """Milliseconds of the dense network in float."""
+
+    @property
+    def margin(self) -> float:
+        """Share of a latency budget that policies leave: what is predicted of the one that is found may be too little.
+
+        Half of the worst error, because the search looks for policies that are predicted too fast.
+        """
+        return max(_LEAST_MARGIN, self.fit.error.worst / 2)
+
+
+def target_of(spec: str, graph: ModelGraph, precision: Precision, threads: int) -> Target:
+    """What times of this network are about."""
+    channels, height, width = graph.input_shape
+    return Target(spec, graph_digest(graph), (channels, height, width), precision, threads)
+
+
+def graph_digest(graph: ModelGraph) -> str:
+    """SHA-256 of layers and groups, in hexadecimal: networks of one digest take the same time."""
+    parts = [asdict(layer) for layer in graph.layers], [asdict(group) for group in graph.groups]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def profile_from_file(path: Path, target: Target) -> DeviceProfile:
+    """The times in a file, which must be about `target`.
+
+    Raises:
+        InputError: If it cannot be read, or is about another network, input, precision or number of threads.
+    """
+    profile = read_profile(path)
+    for name, asked, found in _differences(target, profile.target):
+        raise InputError(
+            f"A device profile must be of the network that is searched, but {path} has the {name} {found} and the "
+            f"search {asked}. Make a pack of this search with `automl profile` and run it on the device."
+        )
+    return profile
+
+
+def local_profile(
+    model: nn.Module, traced: TracedModel, knobs: Sequence[Knob], target: Target, say: Say
+) -> DeviceProfile:
+    """Times on this machine, measured once for each architecture, input, precision, thread count, runtime and CPU.
+
+    Args:
+        model: The dense network; its weights do not matter.
+        traced: What tracing knows of it.
+        knobs: Widths that policies may have.
+        target: What is timed.
+        say: Is told that it takes a while.
+
+    Raises:
+        ExportError: If the network cannot be exported.
+        AutoMLError: If ONNX Runtime does not run it.
+    """
+    path = cache_folder() / f"{_key(target, knobs)}.json"
+    if path.is_file():
+        return profile_from_file(path, target)
+    say(f"Timing {PROBES + 1} networks of this architecture in ONNX Runtime, half a minute or so.")
+    pack, graphs = probing_pack(model, traced, knobs, target)
+    profile = measured(pack, graphs)
+    write_profile(path, profile)
+    return profile
+
+
+def probing_pack(
+    model: nn.Module, traced: TracedModel, knobs: Sequence[Knob], target: Target
+) -> tuple[Pack, list[onnx.ModelProto]]:
+    """The dense network and random policies of its space, ready to be timed anywhere.
+
+    Args:
+        model: The dense network; its weights do not matter.
+        traced: What tracing knows of it.
+        knobs: Widths that policies may have.
+        target: What is timed.
+
+    Raises:
+        ExportError: If the network cannot be exported.
+    """
+    template = graph_template(model, traced, target.precision)
+    dense = {group.name: group.channels for group in traced.graph.prunable}
+    policies = [dense, *random_policies(traced.graph, knobs, PROBES, seed=0)]
+    graphs = [template.at(policy) for policy in policies]
+    reference = 0
+    if target.precision != "fp32":
+        reference = len(policies)
+        policies.append(dense)
+        graphs.append(exported_graph(model, traced, dense, "fp32"))
+    cost_model = AnalyticCostModel(traced.graph)
+    params = (cost_model(CompressionPolicy(policy)).params for policy in policies)
+    weights = tuple(_BYTES[target.precision] * count for count in params)
+    return Pack(target, tuple(policies), reference, weights), graphs
+
+
+def device_latency(profile: DeviceProfile, graph: ModelGraph) -> DeviceLatency:
+    """Fits what was measured.
+
+    Args:
+        profile: Of this network.
+        graph: The network.
+    """
+    latency_ms = profile.latency_ms()
+    at_precision = [number for number in range(len(profile.policies)) if number == 0 or number != profile.reference]
+    fit = fit_latency(graph, [profile.policies[number] for number in at_precision], latency_ms[at_precision])
+    return DeviceLatency(profile, fit, float(latency_ms[profile.reference]))
+
+
+def device_lines(latency: DeviceLatency) -> list[str]:
+    """What a user should know of the device's times: where they are from, and how far they can be trusted."""
+    profile, error = latency.profile, latency.fit.error
+    target = profile.target
+    lines = [
+        f"Device: {profile.device.get('cpu') or profile.device.get('name')}, {profile.runtime} {profile.version}, "
+        f"{target.precision}, {target.threads} thread(s), batch 1; the dense float network takes "
+        f"{Metric.LATENCY.text(latency.reference_ms)}.",
+        f"Predicted latency is off by {error.mean:.1%} on average, {error.worst:.1%} at worst, rank correlation "
+        f"{error.rank_correlation:.3f} (cross-validated over {error.networks} networks).",
+    ]
+    if profile.clean < _LEAST_CLEAN:
+        lines.append(
+            f"Only {profile.clean:.0%} of the timed calls were left alone by other programs, which makes these times "
+            "uncertain. Stop what else runs on the device, or time it again later."
+        )
+    if error.mean > _POOR_FIT:
+        lines.append(
+            f"A mean error above {_POOR_FIT:.0%} is much: the device is noisy, or its runtime does what the features "
+            "cannot tell. The margin is wider for it."
+        )
+    return lines
+
+
+def cache_folder() -> Path:
+    """Where times on this machine are kept; it can be deleted at any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "automl" / "devices"
+
+
+def _differences(asked: Target, found: Target) -> list[tuple[str, object, object]]:
+    """Name, asked and found, of what is not the same; the spec counts for nothing where the networks are equal."""
+    names = ("precision", "threads", "input") if asked.graph == found.graph else ("arch", "input", "graph")
+    pairs = [(name, getattr(asked, name), getattr(found, name)) for name in names]
+    return [(name, ours, theirs) for name, ours, theirs in pairs if ours != theirs]
+
+
+def _key(target: Target, knobs: Sequence[Knob]) -> str:
+    widths = [knob.choices for knob in knobs if knob.kind == "channels"]
+    facts = [asdict(target), widths, onnxruntime.__version__, cpu_name(), PROBES]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

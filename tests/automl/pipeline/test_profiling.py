@@ -1,0 +1,146 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from automl.core.errors import BudgetError, InputError
+from automl.pipeline import profiling
+from automl.pipeline.profiling import (
+    DeviceLatency,
+    device_latency,
+    device_lines,
+    local_profile,
+    profile_from_file,
+    target_of,
+)
+from automl.pipeline.subject import open_space, open_subject, write_probes
+from automl.runtime.calls import Calls
+from automl.runtime.device_profile import DeviceProfile, write_profile
+from automl.runtime.target import Target
+from automl.store.config import RunConfig
+from tests.devices import by_macs, profile
+
+CHAIN = "tests.automl.pipeline.test_profiling:chain"
+
+
+def chain(classes: int = 10) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, classes),
+    )  # fmt: skip
+
+
+CONFIG = RunConfig(CHAIN, "digits", ("0.5latency",), limit=200, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def measured() -> DeviceProfile:
+    """A device on which time is a matter of multiply-adds."""
+    _, traced, space = open_space(CONFIG, timed=True)
+    return profile(traced, space.knobs, target_of(CHAIN, traced.graph, "fp32", 1), by_macs(traced))
+
+
+@pytest.fixture
+def device(measured: DeviceProfile, tmp_path: Path) -> Path:
+    write_profile(tmp_path / "device.json", measured)
+    return tmp_path / "device.json"
+
+
+def test_a_latency_budget_is_costed_by_the_device(device: Path) -> None:
+    subject = open_subject(replace(CONFIG, target=str(device)))
+    assert subject.latency is not None
+    cost_model, truth = subject.cost_model, by_macs(subject.traced)
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        policy = subject.space.sample(generator)
+        if 0 not in policy.channels.values():
+            assert cost_model(policy).latency_ms == pytest.approx(truth(policy.channels), rel=0.02)
+    assert subject.dense_cost.latency_ms == pytest.approx(truth({"0": 16, "2": 32}))
+    (limit,) = subject.budget.limits
+    assert limit.margin == max(0.03, subject.latency.fit.error.worst / 2)
+
+
+def test_a_budget_below_the_fastest_policy_names_the_nearest(device: Path) -> None:
+    with pytest.raises(BudgetError, match=r"0\.01latency.*nearest reachable budget is 0\.\d+latency"):
+        open_subject(replace(CONFIG, target=str(device), budget=("0.01latency",)))
+    with pytest.raises(BudgetError, match="above the dense cost"):
+        open_subject(replace(CONFIG, target=str(device), budget=("5s",)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"bits": "8"}, "has the precision fp32 and the search int8"),
+        ({"threads": 2}, "has the threads 1 and the search 2"),
+        ({"model": "cifar_resnet20"}, f"has the arch {CHAIN} and the search cifar_resnet20"),
+    ],
+)
+def test_a_profile_of_something_else_is_refused(device: Path, changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        open_subject(replace(CONFIG, target=str(device), **changed))
+
+
+def test_a_profile_of_another_input_size_is_refused(device: Path, measured: DeviceProfile) -> None:
+    with pytest.raises(InputError, match=r"has the input \(1, 16, 16\) and the search \(1, 32, 32\)"):
+        profile_from_file(device, replace(measured.target, graph="other", input=(1, 32, 32)))
+
+
+def test_this_machine_is_timed_once(measured: DeviceProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Target] = []
+
+    def probes(model: nn.Module, traced: Any, knobs: Any, target: Target) -> tuple[Target, list[Any]]:
+        return target, []
+
+    def timed(pack: Target, graphs: Any) -> DeviceProfile:
+        asked.append(pack)
+        return measured
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(profiling, "probing_pack", probes)
+    monkeypatch.setattr(profiling, "measured", timed)
+    network, traced, space = open_space(CONFIG, timed=True)
+    said: list[str] = []
+    for _ in range(2):
+        again = local_profile(network.model.eval(), traced, space.knobs, measured.target, said.append)
+        assert again.to_json() == measured.to_json()
+    assert asked == [measured.target]
+    assert len(said) == 1
+    # Other widths are other networks.
+    local_profile(
+        network.model,
+        traced,
+        tuple(replace(k, choices=k.choices[1:]) for k in space.knobs),
+        measured.target,
+        said.append,
+    )
+    assert len(asked) == 2
+
+
+def test_what_is_known_of_the_device_is_said(measured: DeviceProfile) -> None:
+    _, traced, _ = open_space(CONFIG, timed=True)
+    quiet = device_latency(measured, traced.graph)
+    assert any("A Fine CPU" in line and "onnxruntime 9.9" in line for line in device_lines(quiet))
+    assert len(device_lines(quiet)) == 2
+
+
+def test_a_noisy_device_is_warned_about_and_gets_a_wider_margin(measured: DeviceProfile) -> None:
+    _, traced, _ = open_space(CONFIG, timed=True)
+    (calls,) = measured.batches
+    generator = np.random.default_rng(0)
+    disturbed = calls.ms * np.exp(generator.normal(0, 0.2, len(calls.ms)))
+    noisy = replace(measured, batches=(Calls(calls.network, disturbed, np.zeros(len(calls.ms), dtype=bool)),))
+    latency: DeviceLatency = device_latency(noisy, traced.graph)
+    said = " ".join(device_lines(latency))
+    assert "Only 0% of the timed calls" in said
+    assert "A mean error above 5%" in said
+    assert latency.margin > 0.1
+
+
+def test_a_pack_for_a_device_has_the_dense_network_and_random_policies(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    assert write_probes(CONFIG, tmp_path / "pack.zip") == 33
+    assert write_probes(replace(CONFIG, bits="8"), tmp_path / "int8.zip") == 34  # and the dense one in float
