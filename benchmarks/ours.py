@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from automl.pipeline.conversation import Conversation
-from automl.pipeline.promotion import promote
+from automl.pipeline.promotion import candidates, promote
 from automl.pipeline.searching import dense_network, run_search
 from automl.pipeline.subject import Subject
 from automl.report.progress import Progress
@@ -30,5 +30,5 @@ def compress(subject: Subject, trials: int, seed: int) -> Compressed:
         run = create_run(Path(folder), "benchmark")
         dense = dense_network(asked)
         found = run_search(run, asked, dense, talk)
-        best = promote(run, asked, dense, found, talk)
+        best = promote(run, asked, dense, candidates(found), talk)
         return Compressed(dense.finalist(best), time.perf_counter() - started, best)

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -280,3 +282,25 @@ def test_a_killed_agent_ends_with_exactly_the_trials_of_an_uninterrupted_one(tmp
         del row["number"], row["seconds"]  # a killed trial keeps its number
     assert len(rows[0]) == 12
     assert rows[0] == rows[1]
+
+
+def test_a_device_is_timed_by_a_pack_and_searched_for(tmp_path: Path) -> None:
+    settings = ("--model", "tests.devices:wide", "--limit", "300")
+    made = run("profile", "--out", "pack.zip", *settings, cwd=tmp_path)
+    assert made.code == 0, made.err
+    # As on another machine: without this checkout, in a process that knows numpy and ONNX Runtime alone.
+    subprocess.run([sys.executable, "-I", "pack.zip", "device.json"], cwd=tmp_path, check=True, capture_output=True)
+    short = ("--trials", "2", "--epochs", "1", "--finetune-epochs", "1", "--name", "a")
+    budget = ("--target", "device.json", "--budget", "0.7latency,0.7flops")
+    found = run("search", *settings, *budget, *short, "--json", cwd=tmp_path)
+    assert found.code == 0, found.err
+    result = json.loads(found.out)
+    lines = {line["metric"]: line for line in result["budgets"]}
+    assert lines["latency"]["met"]
+    assert lines["latency"]["predicted"] <= lines["latency"]["asked"]
+    assert lines["latency"]["measured"] is None  # nobody can time another device from here
+    assert result["best"]["latency_ms"] < result["baseline"]["latency_ms"]
+    (tmp_path / "device.json").unlink()  # the run has its own copy
+    resumed = run("resume", "a", "--trials", "3", "--json", cwd=tmp_path)
+    assert resumed.code == 0, resumed.err
+    assert json.loads(resumed.out)["search"]["trials"] == 3

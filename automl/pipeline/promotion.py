@@ -31,16 +31,19 @@ _LOG = logging.getLogger(__name__)
 
 
 def promote(
-    run: Run, subject: Subject, dense: DenseNetwork, found: Found, conversation: Conversation
+    run: Run,
+    subject: Subject,
+    dense: DenseNetwork,
+    policies: Sequence[CompressionPolicy],
+    conversation: Conversation,
 ) -> CompressionPolicy:
-    """The policy to fine-tune.
+    """The policy to fine-tune among some candidates, of which the first one is the favourite.
 
     Where an earlier session compared the same candidates, its word is taken.
 
     Raises:
         InterruptedRunError: If the user stopped.
     """
-    policies = candidates(found)
     if len(policies) == 1:
         return policies[0]
     path = run.state / "promotion.json"

@@ -17,22 +17,27 @@ from automl.compress.folding import fold, foldable
 from automl.compress.places import dense_places
 from automl.compress.quantized import QuantizedNetwork
 from automl.compress.surgery import slim
+from automl.core.budget import Metric
 from automl.core.errors import InterruptedRunError, RunError
 from automl.core.policy import CompressionPolicy, checked_policy
 from automl.evaluate.dense import DenseNetwork
 from automl.export.policy_file import read_policy
 from automl.export.weights_file import read_weights
 from automl.pipeline.baseline import describe_start, ensure_baseline
+from automl.pipeline.clocking import clock
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.coverage import coverage
 from automl.pipeline.finishing import budget_lines, export_network, finish
 from automl.pipeline.held import held
-from automl.pipeline.promotion import promote
-from automl.pipeline.searching import dense_network, run_search
+from automl.pipeline.profiling import device_lines
+from automl.pipeline.promotion import candidates, promote
+from automl.pipeline.searching import Found, dense_network, run_search
+from automl.pipeline.settling import settle
 from automl.pipeline.subject import Subject, open_subject
 from automl.report.console import show_coverage
 from automl.report.metrics import BudgetLine, Metrics
-from automl.report.quantity import share
+from automl.report.quantity import percent, share
+from automl.runtime.device_profile import write_profile
 from automl.store.config import RunConfig, load_config, to_toml
 from automl.store.files import unwritable, write_text
 from automl.store.manifest import check_fingerprint, new_manifest, read_manifest, write_manifest
@@ -60,7 +65,7 @@ def start_run(
     """
     if name is not None:
         check_free(runs, name)
-    subject = open_subject(config)
+    subject = open_subject(config, conversation.say)
     introduce(subject, conversation)
     run = create_run(runs, name or free_name(runs, config.model, str(subject.budget)))
     conversation.say(f"Run: {run.name}")
@@ -68,6 +73,8 @@ def start_run(
         manifest = new_manifest(subject.fingerprint, seed=config.seed, command=command, started=datetime.now())
         write_manifest(run.manifest, manifest)
         write_text(run.config, to_toml(config))
+        if subject.latency is not None:
+            write_profile(run.device, subject.latency.profile)
         return run, _through(run, subject, runs, conversation)
 
 
@@ -151,7 +158,8 @@ def export_run(
         ensure_baseline(subject, run.path.parent, run.state / "baseline.safetensors", conversation)
         network = _untuned(dense_network(subject), policy)
     exported = export_network(target, subject, policy, network, held(subject, subject.splits.selection))
-    return target, budget_lines(subject, policy, exported.onnx_cost)
+    timed = clock(subject, policy, target / "model.onnx") if subject.clocked else None
+    return target, budget_lines(subject, policy, exported.onnx_cost, timed)
 
 
 def train_baseline(config: RunConfig, runs: Path, conversation: Conversation) -> Subject:
@@ -178,13 +186,17 @@ def introduce(subject: Subject, conversation: Conversation) -> None:
     conversation.say(
         f"{len(subject.traced.graph.prunable)} channel groups{said}, about 10^{space.log10_size:.0f} policies."
     )
+    if subject.latency is not None:
+        for line in device_lines(subject.latency):
+            conversation.say(line)
     for limit in subject.budget.limits:
-        dense = limit.metric.of(subject.dense_cost)
-        unit = "B" if limit.metric.value == "size" else ""
-        conversation.say(
-            f"Budget {limit.text}: at most {share(limit.absolute(subject.dense_cost), dense, unit)} of the dense "
-            f"{limit.metric.value}."
-        )
+        dense, asked = limit.metric.of(subject.dense_cost), limit.asked(subject.dense_cost)
+        if limit.metric is Metric.LATENCY:
+            of_dense = f"{limit.metric.text(asked)} ({percent(asked / dense)})"
+        else:
+            of_dense = share(asked, dense, "B" if limit.metric is Metric.SIZE else "")
+        aim = f" Policies leave {percent(limit.margin)} of it, for what is predicted." if limit.margin else ""
+        conversation.say(f"Budget {limit.text}: at most {of_dense} of the dense {limit.metric.value}.{aim}")
 
 
 @contextmanager
@@ -210,14 +222,29 @@ def _through(run: Run, subject: Subject, runs: Path, conversation: Conversation)
         ensure_baseline(subject, runs, run.state / "baseline.safetensors", conversation)
         dense = dense_network(subject)
         found = run_search(run, subject, dense, conversation)
-        best = promote(run, subject, dense, found, conversation)
+        found, policies = _candidates(run, subject, found, conversation)
+        best = promote(run, subject, dense, policies, conversation)
         return finish(run, subject, dense, found, best, conversation)
     except InterruptedRunError as stopped:
         raise InterruptedRunError(f"{stopped} Go on with `automl resume {run.name}`.") from stopped
 
 
+def _candidates(
+    run: Run, subject: Subject, found: Found, conversation: Conversation
+) -> tuple[Found, list[CompressionPolicy]]:
+    """The best few policies, brought to the latency budget as timed where there is one; the solver's answer as well."""
+    policies = candidates(found)
+    if subject.latency is None or not subject.clocked:
+        return found, policies
+    settled = settle(run, subject, policies, conversation)
+    solved = next((x.policy for x in settled if x.origin.digest() == found.solved.digest()), found.solved)
+    return replace(found, solved=solved), [each.policy for each in settled]
+
+
 def _same_subject(run: Run, config: RunConfig) -> Subject:
-    subject = open_subject(config)
+    # A run's policies were costed by its own times, whatever is measured today.
+    timed = replace(config, target=str(run.device)) if run.device.is_file() else config
+    subject = replace(open_subject(timed), config=config)
     check_fingerprint(read_manifest(run.manifest).fingerprint, subject.fingerprint)
     return subject
 

@@ -13,7 +13,7 @@ from automl.core.cost import Cost
 from automl.core.graph import ModelGraph
 from automl.report.metrics import Metrics
 from automl.report.quantity import humanise, percent, share
-from automl.report.rows import FOOTNOTE, TextTable, bits_line, budget_table, result_table, search_line
+from automl.report.rows import FOOTNOTE, TextTable, bits_line, budget_table, result_table, search_line, speed_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ def show_result(console: Console, metrics: Metrics) -> None:
     _line(console, search_line(metrics))
     if metrics.layers:
         _line(console, bits_line(metrics))
+    if speed_line(metrics):
+        _line(console, speed_line(metrics))
     if metrics.budgets:
         console.print(rendered(budget_table(metrics.budgets)))
 

@@ -21,7 +21,7 @@ def test_a_time_without_a_number_or_unit_is_refused(text: str) -> None:
     [
         ([], "--budget 0.25flops"),
         (["--budget", "0flops"], "above 0"),
-        (["--budget", "5ms"], "later version"),
+        (["--budget", "5ms", "--target", "none.json"], "none.json"),
         (["--budget", "0.5flops", "--model", "cifar_resnet2"], "cifar_resnet20"),
         (["--budget", "0.5flops", "--engine", "tp"], "Did you mean tpe"),
         (["--budget", "0.5flops", "--name", "a/b"], "holds no path"),

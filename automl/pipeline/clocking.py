@@ -1,0 +1,75 @@
+"""The exported network against the dense one: same runtime, same process, call by call in turns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from automl.core.policy import CompressionPolicy, dense_policy
+from automl.pipeline.probing import exported_graph
+from automl.pipeline.profiling import target_of
+from automl.pipeline.subject import Subject
+from automl.runtime.measuring import measured
+from automl.runtime.pack import Pack, Protocol
+
+_PROTOCOL = Protocol(batch_s=1.5, repeats=5, most_rounds=1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Milliseconds of one image. Where a device's profile is known they are on its terms, so that they compare."""
+
+    dense_ms: float
+    """The dense network in float."""
+    float_ms: float
+    """The policy's network in float."""
+    final_ms: float
+    """The exported file."""
+
+
+def clock(subject: Subject, policy: CompressionPolicy, path: Path) -> Clock:
+    """Times the exported file beside the dense network, and where it holds integers beside its float form.
+
+    Args:
+        subject: Says how many threads.
+        policy: Of the file.
+        path: The exported file.
+
+    Raises:
+        ExportError: If the dense network cannot be exported.
+        AutoMLError: If ONNX Runtime does not run one of them.
+    """
+    dense = dense_policy(subject.traced.graph).channels
+    graphs = [_float_graph(subject, dense), onnx.load(path)]
+    policies = [dense, policy.channels]
+    if policy.bits:
+        graphs.append(_float_graph(subject, policy.channels))
+        policies.append(policy.channels)
+    dense_ms, final_ms, *rest = times_ms(subject, policies, graphs)
+    return Clock(dense_ms, rest[0] if rest else final_ms, final_ms)
+
+
+def times_ms(subject: Subject, policies: Sequence[Mapping[str, int]], graphs: Sequence[onnx.ModelProto]) -> list[float]:
+    """Milliseconds of several networks; the first one is the dense network in float, whatever else is timed.
+
+    Args:
+        subject: Says how many threads, and what the dense network takes by its profile, if it has one.
+        policies: Channels of each network.
+        graphs: One for each of `policies`.
+    """
+    target = target_of(subject.config.model, subject.traced.graph, "fp32", subject.config.threads)
+    weights = tuple(graph.ByteSize() for graph in graphs)
+    profile = measured(Pack(target, tuple(policies), 0, weights, _PROTOCOL), graphs)
+    found = profile.latency_ms()
+    scale = 1.0 if subject.latency is None else subject.latency.reference_ms / found[0]
+    return [float(ms * scale) for ms in found]
+
+
+def _float_graph(subject: Subject, channels: Mapping[str, int]) -> onnx.ModelProto:
+    model = subject.model
+    device = subject.device
+    try:
+        return exported_graph(model.cpu().eval(), subject.traced, channels, "fp32")
+    finally:
+        model.to(device)

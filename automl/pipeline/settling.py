@@ -1,0 +1,147 @@
+"""Candidates that keep a latency budget as timed, not only as predicted, and that use it.
+
+A search looks for policies that are predicted too fast. So before anything is trained, the best few are exported and
+timed; the limit is moved by what the predictions miss there, and the policies are brought to it.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl.core.bits import BitWidths
+from automl.core.budget import Metric
+from automl.core.errors import BudgetError, NoFeasiblePolicyError
+from automl.core.knob import policy_of, values_of
+from automl.core.policy import CompressionPolicy, dense_policy
+from automl.core.projection import Projection
+from automl.pipeline.clocking import times_ms
+from automl.pipeline.conversation import Conversation
+from automl.pipeline.probing import exported_graph
+from automl.pipeline.subject import Subject
+from automl.store.files import write_json
+from automl.store.run import Run
+
+_ROUNDS = 3
+_AIM = 0.98
+"""Share of the budget that a policy is brought to; the file is timed once more in the end, and times vary."""
+_ENOUGH = 0.95
+"""Share of the budget with which no policy is widened."""
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One candidate."""
+
+    origin: CompressionPolicy
+    """As the search found it."""
+    policy: CompressionPolicy
+    """The nearest one that keeps the budget as timed."""
+    ms: float
+    """How long its network takes."""
+
+
+def settle(
+    run: Run, subject: Subject, candidates: Sequence[CompressionPolicy], conversation: Conversation
+) -> list[Settled]:
+    """Candidates that keep the latency budget on this machine; where an earlier session settled them, as it did.
+
+    Args:
+        run: Keeps what was timed.
+        subject: Has a latency budget of this machine.
+        candidates: The best few policies of the search.
+        conversation: Shows what was timed.
+
+    Raises:
+        NoFeasiblePolicyError: If even the smallest networks that the predictions lead to are too slow.
+    """
+    path = run.state / "settled.json"
+    origins = {policy.digest(): policy for policy in candidates}
+    known = _read(path, origins)
+    if known is not None:
+        return known
+    conversation.progress.phase("Timing", _ROUNDS)
+    found = _settled(subject, candidates, conversation)
+    write_json(path, [_to_json(each) for each in found])
+    return found
+
+
+def _settled(subject: Subject, candidates: Sequence[CompressionPolicy], conversation: Conversation) -> list[Settled]:
+    asked = min(limit.asked(subject.dense_cost) for limit in subject.budget.limits_of(Metric.LATENCY))
+    moving = [(policy, policy) for policy in candidates]
+    kept: dict[str, Settled] = {}
+    for _ in range(_ROUNDS):
+        timed = [Settled(*pair, ms) for pair, ms in zip(moving, _times(subject, [x for _, x in moving]), strict=True)]
+        conversation.progress.advance(", ".join(Metric.LATENCY.text(each.ms) for each in timed))
+        for each in timed:
+            predicted = subject.cost_model(each.policy).latency_ms
+            _LOG.info("Timed %s: %.4f ms, predicted %.4f", each.policy.digest()[:12], each.ms, predicted)
+            before = kept.get(each.origin.digest())
+            if each.ms <= asked and (before is None or each.ms > before.ms):
+                kept[each.origin.digest()] = each
+        missed = [(each.origin, _moved(subject, each, asked)) for each in timed if not _ENOUGH <= each.ms / asked <= 1]
+        moving = [(origin, policy) for origin, policy in missed if policy is not None]
+        if not moving:
+            break
+    if not kept:
+        raise NoFeasiblePolicyError(
+            f"A policy must keep {Metric.LATENCY.text(asked)} when it is timed, but none of {len(candidates)} did in "
+            f"{_ROUNDS} attempts. Ask for more time, or time the device again when it is quiet."
+        )
+    return list(kept.values())
+
+
+def _times(subject: Subject, policies: Sequence[CompressionPolicy]) -> list[float]:
+    """Milliseconds of each policy's network, exported with weights that mean nothing."""
+    model, traced = subject.model.cpu().eval(), subject.traced
+    dense = dense_policy(traced.graph).channels
+    try:
+        graphs = [exported_graph(model, traced, dense, "fp32")]
+        graphs += [exported_graph(model, traced, x.channels, "int8" if x.bits else "fp32") for x in policies]
+    finally:
+        model.to(subject.device)
+    return times_ms(subject, [dense, *(policy.channels for policy in policies)], graphs)[1:]
+
+
+def _moved(subject: Subject, timed: Settled, asked: float) -> CompressionPolicy | None:
+    """The policy nearest to one that was timed of which the same miss of the prediction makes `_AIM` of the limit.
+
+    None where there is no other.
+    """
+    predicted = subject.cost_model(timed.policy).latency_ms
+    assert predicted is not None
+    margin = 1.0 - _AIM * predicted / timed.ms
+    knobs = subject.space.knobs
+    budget = subject.budget.with_margin(Metric.LATENCY, margin)
+    try:
+        projection = Projection(knobs, subject.cost_model, budget, subject.dense_cost)
+    except BudgetError:
+        return None  # even the smallest network is predicted to be too slow
+    values = values_of(knobs, timed.policy)
+    wanted = [values.get(knob.name, knob.choices[-1]) for knob in knobs]
+    policy = policy_of(knobs, projection(np.array(wanted, dtype=np.float64)).tolist())
+    return None if policy.digest() == timed.policy.digest() else policy
+
+
+def _to_json(settled: Settled) -> dict[str, Any]:
+    return {"origin": settled.origin.digest(), "policy": settled.policy.to_json(), "ms": settled.ms}
+
+
+def _read(path: Path, origins: dict[str, CompressionPolicy]) -> list[Settled] | None:
+    """What was settled of just these candidates; None where nothing was."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        found = [Settled(origins[row["origin"]], _policy(row["policy"]), float(row["ms"])) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return found or None
+
+
+def _policy(value: dict[str, Any]) -> CompressionPolicy:
+    bits = {name: BitWidths(row["weight"], row["activation"]) for name, row in value["bits"].items()}
+    return CompressionPolicy(value["channels"], bits)
