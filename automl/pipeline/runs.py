@@ -44,6 +44,7 @@ from automl.store.manifest import check_fingerprint, new_manifest, read_manifest
 from automl.store.run import Run, check_free, create_run, free_name, open_run
 from automl.store.study import open_study
 from automl.store.trials import completed, recall
+from search_spaces.rules import TIMED_MULTIPLE, default_rule
 
 
 def start_run(
@@ -189,6 +190,12 @@ def introduce(subject: Subject, conversation: Conversation) -> None:
     if subject.latency is not None:
         for line in device_lines(subject.latency):
             conversation.say(line)
+    by_default = subject.config.channel_multiple is None and subject.time_counts
+    if by_default and default_rule(subject.traced.graph, timed=True).multiple == TIMED_MULTIPLE:
+        conversation.say(
+            f"Widths are multiples of {TIMED_MULTIPLE}, because ONNX Runtime computes so many channels at a time "
+            "(`--divisor` changes it)."
+        )
     for limit in subject.budget.limits:
         dense, asked = limit.metric.of(subject.dense_cost), limit.asked(subject.dense_cost)
         if limit.metric is Metric.LATENCY:

@@ -71,7 +71,12 @@ class Subject:
     @property
     def clocked(self) -> bool:
         """Whether the result is timed on this machine: where time counts, and no other device is meant."""
-        return self.config.target is None and (self.latency is not None or self.config.bits == INT8)
+        return self.config.target is None and self.time_counts
+
+    @property
+    def time_counts(self) -> bool:
+        """Whether a latency is limited, or `--precision int8` asks for speed."""
+        return self.latency is not None or self.config.bits == INT8
 
     @property
     def model(self) -> nn.Module:

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 
 from automl.report.metrics import Metrics
-from automl.report.rows import TextTable, bits_line, budget_table, layers_table, result_table, search_line
+from automl.report.rows import TextTable, bits_line, budget_table, layers_table, result_table, search_line, speed_line
 from automl.store.config import RunConfig
 from automl.store.files import write_text
 from automl.store.manifest import Manifest
@@ -55,12 +55,17 @@ class Report:
     """Name -> SVG text, as `plots` makes them."""
 
 
+def _speed(metrics: Metrics) -> list[str]:
+    said = speed_line(metrics)
+    return [_paragraph(said)] if said else []
+
+
 def render_report(report: Report) -> str:
     """The page as HTML; every text of the user's is escaped."""
     metrics = report.metrics
     sections = [
         _paragraph(f"{report.config.model} on {report.config.data}, budget {', '.join(report.config.budget)}"),
-        _section("Result", _table(result_table(metrics)), _paragraph(search_line(metrics))),
+        _section("Result", _table(result_table(metrics)), _paragraph(search_line(metrics)), *_speed(metrics)),
         _section("Budgets", _table(budget_table(metrics.budgets))),
         *([_section("Bits", _paragraph(bits_line(metrics)), _table(layers_table(metrics)))] if metrics.layers else []),
         _section("How to read this", _list(_notes(metrics)), _facts(_split_sizes(metrics))),
