@@ -182,7 +182,7 @@ def introduce(subject: Subject, conversation: Conversation) -> None:
         conversation.say(f"{splits.skipped} corrupt image(s) were left out.")
     show_coverage(conversation.console, coverage(subject.traced.graph, subject.cost_model, subject.space))
     space = subject.space
-    bits = len(space.knobs) - len(subject.traced.graph.prunable)
+    bits = sum(knob.kind != "channels" and len(knob.choices) > 1 for knob in space.knobs)
     said = f" and {bits} choices of bits ({subject.config.bits})" if bits else ""
     conversation.say(
         f"{len(subject.traced.graph.prunable)} channel groups{said}, about 10^{space.log10_size:.0f} policies."

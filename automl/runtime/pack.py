@@ -66,18 +66,17 @@ def write_pack(path: Path, pack: Pack, graphs: Sequence[onnx.ModelProto]) -> Non
     runner = files("automl.runtime").joinpath("runner.py").read_text(encoding="utf-8")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("__main__.py", runner)
-        archive.writestr("pack.json", json.dumps(_content(pack, graphs[0].graph.input[0].name)))
+        archive.writestr("pack.json", json.dumps(_content(pack)))
         for number, graph in enumerate(graphs):
             archive.writestr(f"models/{number}.onnx", graph.SerializeToString())
 
 
-def _content(pack: Pack, input_name: str) -> dict[str, Any]:
+def _content(pack: Pack) -> dict[str, Any]:
     return {
         "format": FORMAT,
         **pack.target.to_json(),
         "policies": [dict(policy) for policy in pack.policies],
         "reference": pack.reference,
         "protocol": asdict(pack.protocol),
-        "input_name": input_name,
         "batches": pack.batches,
     }

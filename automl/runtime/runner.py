@@ -36,6 +36,13 @@ def opened(content: bytes, threads: int) -> Any:
     return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])  # type: ignore[attr-defined]
 
 
+def image(session: Any) -> dict[str, Any]:
+    """One image of noise for what a session reads."""
+    (read,) = session.get_inputs()
+    size = [each if isinstance(each, int) else 1 for each in read.shape]
+    return {read.name: np.random.default_rng(0).standard_normal(size, dtype=np.float32)}
+
+
 def calls_of(archive: zipfile.ZipFile, pack: dict[str, Any], batch: list[int]) -> list[tuple[int, float, int]]:
     """All calls of a batch's networks in their order: number of the network, milliseconds, 1 if uninterrupted.
 
@@ -44,15 +51,15 @@ def calls_of(archive: zipfile.ZipFile, pack: dict[str, Any], batch: list[int]) -
     """
     protocol = pack["protocol"]
     sessions = {number: opened(archive.read(f"models/{number}.onnx"), pack["threads"]) for number in batch}
-    feed = {pack["input_name"]: np.random.default_rng(0).standard_normal([1, *pack["input"]], dtype=np.float32)}
+    feeds = {number: image(session) for number, session in sessions.items()}
     calls: list[tuple[int, float, int]] = []
     end, done = time.perf_counter() + protocol["batch_s"], 0
     while done < protocol["least_rounds"] or (done < protocol["most_rounds"] and time.perf_counter() < end):
         for number in random.sample(batch, len(batch)):
-            sessions[number].run(None, feed)
+            sessions[number].run(None, feeds[number])
             for _ in range(protocol["calls"]):
                 before, start = interruptions(), time.perf_counter()
-                sessions[number].run(None, feed)
+                sessions[number].run(None, feeds[number])
                 calls.append((number, 1e3 * (time.perf_counter() - start), int(interruptions() == before)))
         done += 1
     return calls
@@ -84,7 +91,7 @@ def main(pack_path: str, out_path: str) -> None:
         affinity = pinned(pack["threads"])
         calls = [calls_of(archive, pack, batch) for batch in pack["batches"]]
     profile = {
-        **{name: value for name, value in pack.items() if name not in ("batches", "input_name")},
+        **{name: value for name, value in pack.items() if name != "batches"},
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "device": {
             "name": platform.node(),
