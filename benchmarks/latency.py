@@ -49,7 +49,7 @@ UNSEEN = 20
 _SHARED = 6
 """Networks beside the dense one that are timed in both processes."""
 MOST_ERROR, LEAST_RANK = 0.03, 0.98
-_SHORT = Protocol(batch_s=5.0, repeats=1)
+_SHORT = Protocol(batch_s=5.0, repeats=1, anchors=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def main() -> int:
     lines: list[tuple[str, ...]] = []
     for spec, size in CASES[1:2] if options.quick else CASES:
         for precision in PRECISIONS:
-            facts = {"spec": spec, "size": size, "precision": precision, "runtime": onnxruntime.__version__, "v": 2}
+            facts = {"spec": spec, "size": size, "precision": precision, "runtime": onnxruntime.__version__, "v": 3}
             found = cache.get(facts, partial(_measured, spec, size, precision), fresh=parsed.fresh)
             qualities = {name: Quality(**found[name]) for name in ("fitted", "macs", "alone")}
             title = f"{spec.split(':')[1]} at {size} px, {precision}"

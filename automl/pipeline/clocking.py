@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 
 from automl.core.policy import CompressionPolicy, dense_policy
@@ -14,9 +13,7 @@ from automl.pipeline.subject import Subject
 from automl.runtime.measuring import measured
 from automl.runtime.pack import Pack, Protocol
 
-_PROTOCOL = Protocol(batch_s=1.0, repeats=2, most_rounds=1000)
-_PROCESSES = 3
-"""Fresh ones, of which the median counts: how memory was laid out in one of them makes some percent of a time."""
+_PROTOCOL = Protocol(batch_s=0.5, repeats=10, most_rounds=1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +60,9 @@ def times_ms(subject: Subject, policies: Sequence[Mapping[str, int]], graphs: Se
     """
     target = target_of(subject.config.model, subject.traced.graph, "fp32", subject.config.threads)
     weights = tuple(graph.ByteSize() for graph in graphs)
-    pack = Pack(target, tuple(policies), 0, weights, _PROTOCOL)
-    rows = np.array([measured(pack, graphs).latency_ms() for _ in range(_PROCESSES)])
-    dense_ms = float(np.median(rows[:, 0])) if subject.latency is None else subject.latency.reference_ms
-    found: list[float] = (dense_ms * np.median(rows / rows[:, :1], axis=0)).tolist()
+    latency_ms = measured(Pack(target, tuple(policies), 0, weights, _PROTOCOL), graphs).latency_ms()
+    dense_ms = latency_ms[0] if subject.latency is None else subject.latency.reference_ms
+    found: list[float] = (dense_ms * latency_ms / latency_ms[0]).tolist()
     return found
 
 

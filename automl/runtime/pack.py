@@ -23,10 +23,12 @@ class Protocol:
 
     calls: int = 2
     """Calls of a network in each round; one more before them does not count."""
-    batch_s: float = 5.0
+    batch_s: float = 3.0
     """How long a batch of networks takes, in seconds, within the bounds of the rounds."""
-    repeats: int = 3
+    repeats: int = 5
     """How often each batch is opened anew: where a network's weights lie in memory makes some percent of its time."""
+    anchors: int = 4
+    """How often the anchor is open in a batch, for the same reason: all other times are relative to it."""
     least_rounds: int = 8
     most_rounds: int = 256
 
@@ -47,10 +49,12 @@ class Pack:
     @property
     def batches(self) -> list[list[int]]:
         """The networks that are open at the same time, the anchor among them, once for each repeat."""
-        batches: list[list[int]] = [[0]]
+        anchors = [0] * self.protocol.anchors
+        batches = [list(anchors)]
         for number in range(1, len(self.policies)):
-            if sum(self.weights[each] for each in (*batches[-1], number)) > _MOST_BYTES and len(batches[-1]) > 1:
-                batches.append([0])
+            full = sum(self.weights[each] for each in (*batches[-1], number)) > _MOST_BYTES
+            if full and len(batches[-1]) > len(anchors):
+                batches.append(list(anchors))
             batches[-1].append(number)
         return batches * self.protocol.repeats
 

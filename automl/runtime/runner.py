@@ -46,21 +46,21 @@ def image(session: Any) -> dict[str, Any]:
 def calls_of(archive: zipfile.ZipFile, pack: dict[str, Any], batch: list[int]) -> list[tuple[int, float, int]]:
     """All calls of a batch's networks in their order: number of the network, milliseconds, 1 if uninterrupted.
 
-    Each network has its turn once in each round, in random order. The first call of a turn does not count: the caches
-    still hold another network's weights.
+    A network has its turn once in each round for every time that it is open, in random order. The first call of a turn
+    does not count: the caches still hold another network's weights.
     """
     protocol = pack["protocol"]
-    sessions = {number: opened(archive.read(f"models/{number}.onnx"), pack["threads"]) for number in batch}
-    feeds = {number: image(session) for number, session in sessions.items()}
+    sessions = [opened(archive.read(f"models/{number}.onnx"), pack["threads"]) for number in batch]
+    feeds = [image(session) for session in sessions]
     calls: list[tuple[int, float, int]] = []
     end, done = time.perf_counter() + protocol["batch_s"], 0
     while done < protocol["least_rounds"] or (done < protocol["most_rounds"] and time.perf_counter() < end):
-        for number in random.sample(batch, len(batch)):
-            sessions[number].run(None, feeds[number])
+        for place in random.sample(range(len(batch)), len(batch)):
+            sessions[place].run(None, feeds[place])
             for _ in range(protocol["calls"]):
                 before, start = interruptions(), time.perf_counter()
-                sessions[number].run(None, feeds[number])
-                calls.append((number, 1e3 * (time.perf_counter() - start), int(interruptions() == before)))
+                sessions[place].run(None, feeds[place])
+                calls.append((batch[place], 1e3 * (time.perf_counter() - start), int(interruptions() == before)))
         done += 1
     return calls
 

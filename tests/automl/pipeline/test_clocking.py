@@ -16,7 +16,6 @@ from tests.automl.pipeline.test_profiling import CONFIG
 
 
 def test_the_exported_file_is_timed_beside_the_dense_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clocking, "_PROCESSES", 1)
     monkeypatch.setattr(clocking, "_PROTOCOL", Protocol(batch_s=0.0, repeats=1, least_rounds=20, most_rounds=20))
     torch.manual_seed(0)
     subject = open_subject(replace(CONFIG, budget=("0.5flops",)))

@@ -2,6 +2,7 @@ import itertools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from automl.runtime.measuring import measured
 from automl.runtime.pack import Pack, Protocol, write_pack
 from automl.runtime.target import Target
 
-SHORT = Protocol(calls=2, batch_s=0.0, repeats=1, least_rounds=8, most_rounds=8)
+SHORT = Protocol(calls=2, batch_s=0.0, repeats=1, anchors=1, least_rounds=8, most_rounds=8)
 TARGET = Target("tests:chain", "digest", (4, 8, 8), "fp32", 1)
 
 
@@ -123,3 +124,12 @@ def test_a_network_takes_the_median_of_its_batches() -> None:
         "calls": [calm, odd, calm],
     }
     np.testing.assert_allclose(profile_of(table).latency_ms(), [2.0, 1.0])
+
+
+def test_the_anchor_is_open_several_times_in_each_batch() -> None:
+    protocol = Protocol(calls=2, batch_s=0.0, repeats=2, anchors=3, least_rounds=4, most_rounds=4)
+    made = replace(pack(2), protocol=protocol)
+    assert made.batches == [[0, 0, 0, 1]] * 2
+    first, second = measured(made, [chain(4), chain(2)]).batches
+    assert [calls.summary(0).calls for calls in (first, second)] == [24, 24]
+    assert [calls.summary(1).calls for calls in (first, second)] == [8, 8]
