@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from automl.compress.probe import trace_prunable
-from automl.core.policy import CompressionPolicy
+from automl.core.policy import CompressionPolicy, dense_policy
 from automl.costs.model import AnalyticCostModel
 from automl.models.registry import build
 from automl.pipeline.probing import PROBES, graph_template, random_policies
@@ -119,7 +119,7 @@ class Laboratory:
         traced = trace_prunable(model, (3, size, size))
         self.graph = traced.graph
         self.knobs = channel_space(self.graph, default_rule(self.graph, timed=True)).knobs
-        self.dense = {group.name: group.channels for group in self.graph.prunable}
+        self.dense = dict(dense_policy(self.graph).channels)
         self.template = graph_template(model, traced, precision)
         self._target = target_of(spec, self.graph, precision, threads=1)
         self._cost_model = AnalyticCostModel(self.graph)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from automl.core.bits import INT8
 from automl.core.budget import Budget
 from automl.core.errors import InputError
 from automl.models.reach import refuse_unreachable
@@ -14,7 +15,6 @@ DEFAULT_MODEL = "cifar_resnet20"
 DEFAULT_DATA = "digits"
 PRETRAINED = "pretrained"
 _FOLDER = "imagefolder:"
-_INT8 = "8"
 
 
 def resolved(file: Path | None, given: Mapping[str, Any], *, needs_budget: bool = True) -> RunConfig:
@@ -58,7 +58,7 @@ def bits_of(precision: str | None, bits: str | None) -> str | None:
         raise InputError(f"`--precision` must be fp32 or int8, but got {precision!r}. `--bits` searches other widths.")
     if precision == "fp32" and bits is not None:
         raise InputError(f"A network in fp32 has no bit-widths, but got `--bits {bits}`. Leave one of them out.")
-    return _INT8 if precision == "int8" and bits is None else bits
+    return INT8 if precision == "int8" and bits is None else bits
 
 
 def _with_absolute_paths(config: RunConfig) -> RunConfig:

@@ -11,6 +11,8 @@ WEIGHT_BITS = range(2, 9)
 ACTIVATION_BITS = range(4, 9)
 """Bits that an activation may have; its grid starts at the lowest value."""
 FLOAT_BITS = 32
+INT8 = "8"
+"""The bits of `--precision int8`: asked for its speed."""
 _LIST = r"[0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*"
 _GRAMMAR = (
     "Write the bits of weights and activations alike (8 or 4,8), or of each (w2-8a8, w4,8a4,8): weights have "

@@ -33,6 +33,13 @@ class CompressionPolicy:
             },
         }
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "CompressionPolicy":
+        """Reads what `to_json` gave; raises `KeyError`, `TypeError` or `ValueError` on anything else."""
+        channels = {str(name): int(kept) for name, kept in value["channels"].items()}
+        bits = {str(name): BitWidths(int(x["weight"]), int(x["activation"])) for name, x in value["bits"].items()}
+        return cls(channels, bits)
+
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, in hexadecimal; the key of every cache."""
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))

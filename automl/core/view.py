@@ -1,6 +1,5 @@
 """What a cost can see of a width: hardware computes in multiples, so that 17 channels may cost what 32 do."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -8,10 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.core.errors import InputError
-
 ViewKind = Literal["width", "padded", "odd", "alive"]
-_GRAMMAR = "A view of a width is `width`, `alive`, `padded16` or `odd16`, with any multiple from 2 on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +23,7 @@ class View:
     def __post_init__(self) -> None:
         of_multiples = self.kind in {"padded", "odd"}
         if self.kind not in get_args(ViewKind) or (self.multiple < 2 if of_multiples else self.multiple != 1):
-            raise InputError(_GRAMMAR + f", but got {self.kind!r} with {self.multiple}.")
+            raise ValueError(f"A view is width, alive, or padded or odd from 2 on, not {self.kind} {self.multiple}")
 
     def __call__(self, widths: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
         """What this view sees of each of `widths`; of the same shape."""
@@ -41,23 +37,6 @@ class View:
                 return np.where(values % self.multiple != 0, values, 0.0)
             case "alive":
                 return (values > 0).astype(np.float64)
-
-    def __str__(self) -> str:
-        """The view as `parse` reads it."""
-        return self.kind if self.multiple == 1 else f"{self.kind}{self.multiple}"
-
-    @classmethod
-    def parse(cls, text: str) -> "View":
-        """Reads `width`, `padded16`, `odd16` or `alive`.
-
-        Raises:
-            InputError: If it is none of these.
-        """
-        kinds: dict[str, ViewKind] = {kind: kind for kind in get_args(ViewKind)}
-        match = re.fullmatch(r"([a-z]+)([1-9][0-9]{0,8})?", text)
-        if match is None or match.group(1) not in kinds or match.group(2) == "1":
-            raise InputError(_GRAMMAR + f", but got {text!r}.")
-        return cls(kinds[match.group(1)], int(match.group(2) or 1))
 
 
 WIDTH = View("width")

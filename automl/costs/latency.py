@@ -1,7 +1,7 @@
 """Latency as a function of the policy, fitted to whole networks that were timed on a device.
 
-Sums of operators timed one by one miss what lies between them (layouts, caches, calls): 25 to 380% on CPUs. Whole
-networks of random policies do not, and a dozen additive features without negative weights explain them.
+Sums of operators timed one by one miss what lies between them (layouts, caches, calls): `benchmarks.latency` shows how
+much. Whole networks of random policies do not, and a dozen additive features without negative weights explain them.
 """
 
 from collections.abc import Mapping, Sequence

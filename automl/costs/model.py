@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from automl.core.cost import BitCosts, Cost
 from automl.core.graph import Extent, Layer, ModelGraph, Quantizable
 from automl.core.policy import CompressionPolicy, checked_policy
 from automl.core.quadratic import QuadraticForm
+from automl.costs.product import Product, affine, form_of
 
 STRUCTURE_BYTES_PER_LAYER = 400
 """What an ONNX file says of a layer beside its weights, about, as `export` writes it.
@@ -29,15 +29,6 @@ BYTES_PER_QUANTIZED_OUTPUT = {"conv": 8, "depthwise": 8, "linear": 9}
 point."""
 STORED_BYTES = np.array([stored_bits(bits) / 8 for bits in range(FLOAT_BITS + 1)])
 """Bytes of one weight, by its bits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """A scale and the two dimensions that a policy can change; their product is one summand of a cost."""
-
-    scale: float
-    first: Extent
-    second: Extent
 
 
 class AnalyticCostModel:
@@ -61,11 +52,11 @@ class AnalyticCostModel:
         params = [_product(t.extents, 1.0) for t in graph.tensors if t.learned]
         stored = [_product(t.extents, float(t.value_bytes)) for t in graph.tensors]
         structure = Product(float(STRUCTURE_BYTES_PER_LAYER * len(graph.layers)), Extent(1), Extent(1))
-        macs_form = _form(macs, self._groups)
+        macs_form = form_of(macs, self._groups)
         self._forms = (
             macs_form,
-            _form(params, self._groups),
-            _form([*stored, structure], self._groups),
+            form_of(params, self._groups),
+            form_of([*stored, structure], self._groups),
             macs_form.scaled(float(FLOAT_BITS * FLOAT_BITS)),
             *self._latency,
         )
@@ -129,42 +120,21 @@ class AnalyticCostModel:
         biases = [Product(1.0, layer.outputs, Extent(1)) for layer in able]
         weights = [t for t in graph.tensors if t.name in {f"{layer.name}.weight" for layer in able}]
         params = [*biases, *(_product(t.extents, 1.0) for t in (*weights, *others) if t.learned)]
-        float_macs = _form([Product(_filter_macs(x), x.outputs, x.filter_inputs) for x in rest], self._groups)
+        float_macs = form_of([Product(_filter_macs(x), x.outputs, x.filter_inputs) for x in rest], self._groups)
         return BitCosts(
             forms=(
                 self._forms[0],
-                _form(params, self._groups),
-                _form(size, self._groups),
+                form_of(params, self._groups),
+                form_of(size, self._groups),
                 float_macs.scaled(float(FLOAT_BITS * FLOAT_BITS)),
                 *self._latency,
             ),
             layers=tuple(layer.name for layer in able),
-            outputs=_affine([layer.outputs for layer in able], self._groups),
-            inputs=_affine([layer.filter_inputs for layer in able], self._groups),
+            outputs=affine([layer.outputs for layer in able], self._groups),
+            inputs=affine([layer.filter_inputs for layer in able], self._groups),
             values=np.array([float(layer.kernel[0] * layer.kernel[1]) for layer in able]),
             macs=np.array([_filter_macs(layer) for layer in able]),
         )
-
-
-def _form(products: Sequence[Product], groups: Sequence[str]) -> QuadraticForm:
-    """The sum of `products`; `groups` fixes the order of the widths."""
-    scale = np.array([product.scale for product in products], dtype=np.float64)
-    first = _affine([product.first for product in products], groups)
-    second = _affine([product.second for product in products], groups)
-    crossed = (first * scale) @ second.T  # [1 + groups, 1 + groups]; row and column 0 are the fixed parts
-    pairs = np.triu(crossed) + np.triu(crossed.T, 1)
-    return QuadraticForm(float(pairs[0, 0]), pairs[0, 1:], pairs[1:, 1:])
-
-
-def _affine(extents: Sequence[Extent], groups: Sequence[str]) -> NDArray[np.float64]:
-    """Shape `(1 + groups, extents)`: the fixed part, then the entries per kept channel of each group."""
-    row = {name: index + 1 for index, name in enumerate(groups)}
-    matrix = np.zeros((len(groups) + 1, len(extents)), dtype=np.float64)
-    for column, extent in enumerate(extents):
-        matrix[0, column] = extent.fixed
-        for name, entries in extent.terms:
-            matrix[row[name], column] += entries
-    return matrix
 
 
 def _filter_macs(layer: Layer) -> float:

@@ -40,11 +40,12 @@ def clock(subject: Subject, policy: CompressionPolicy, path: Path) -> Clock:
         ExportError: If the dense network cannot be exported.
         AutoMLError: If ONNX Runtime does not run one of them.
     """
-    dense = dense_policy(subject.traced.graph).channels
-    graphs = [_float_graph(subject, dense), onnx.load(path)]
+    model, traced = subject.model.eval(), subject.traced
+    dense = dense_policy(traced.graph).channels
+    graphs = [exported_graph(model, traced, dense, "fp32"), onnx.load(path)]
     policies = [dense, policy.channels]
     if policy.bits:
-        graphs.append(_float_graph(subject, policy.channels))
+        graphs.append(exported_graph(model, traced, policy.channels, "fp32"))
         policies.append(policy.channels)
     dense_ms, final_ms, *rest = times_ms(subject, policies, graphs)
     return Clock(dense_ms, rest[0] if rest else final_ms, final_ms)
@@ -64,12 +65,3 @@ def times_ms(subject: Subject, policies: Sequence[Mapping[str, int]], graphs: Se
     dense_ms = latency_ms[0] if subject.latency is None else subject.latency.reference_ms
     found: list[float] = (dense_ms * latency_ms / latency_ms[0]).tolist()
     return found
-
-
-def _float_graph(subject: Subject, channels: Mapping[str, int]) -> onnx.ModelProto:
-    model = subject.model
-    device = subject.device
-    try:
-        return exported_graph(model.cpu().eval(), subject.traced, channels, "fp32")
-    finally:
-        model.to(device)

@@ -14,6 +14,7 @@ from automl.compress.surgery import slim
 from automl.core.bits import BitWidths
 from automl.core.graph import ModelGraph
 from automl.core.knob import Knob
+from automl.core.policy import dense_policy
 from automl.export.onnx_file import exported, inference_copy
 from automl.export.quantized_onnx import quantized_proto
 from automl.runtime.target import Precision
@@ -40,7 +41,7 @@ def graph_template(model: nn.Module, traced: TracedModel, precision: Precision) 
         ExportError: If the network cannot be exported.
     """
     graph = traced.graph
-    whole = {group.name: group.channels for group in graph.prunable}
+    whole = dense_policy(graph).channels
     choices = _telling_widths(graph)
     samples = [Sample(each, exported_graph(model, traced, each, precision)) for each in (whole, *choices)]
     return GraphTemplate(graph, samples)
@@ -94,7 +95,8 @@ def exported_graph(
     """
     shape = traced.graph.input_shape
     input_shape = (shape[0], shape[1], shape[2])
-    noise = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    device = next(model.parameters()).device
+    noise = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0)).to(device)
     norms = foldable(model, traced, noise)
     network = slim(model, traced.channel_map, {name: np.arange(kept) for name, kept in channels.items()}).eval()
     fold(network, norms)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from automl.core.bits import BitWidths
 from automl.core.budget import Metric
 from automl.core.errors import BudgetError, NoFeasiblePolicyError
 from automl.core.knob import policy_of, values_of
@@ -98,13 +97,10 @@ def _settled(subject: Subject, candidates: Sequence[CompressionPolicy], conversa
 
 def _times(subject: Subject, policies: Sequence[CompressionPolicy]) -> list[float]:
     """Milliseconds of each policy's network, exported with weights that mean nothing."""
-    model, traced = subject.model.cpu().eval(), subject.traced
+    model, traced = subject.model.eval(), subject.traced
     dense = dense_policy(traced.graph).channels
-    try:
-        graphs = [exported_graph(model, traced, dense, "fp32")]
-        graphs += [exported_graph(model, traced, x.channels, "int8" if x.bits else "fp32") for x in policies]
-    finally:
-        model.to(subject.device)
+    graphs = [exported_graph(model, traced, dense, "fp32")]
+    graphs += [exported_graph(model, traced, x.channels, "int8" if x.bits else "fp32") for x in policies]
     return times_ms(subject, [dense, *(policy.channels for policy in policies)], graphs)[1:]
 
 
@@ -136,12 +132,10 @@ def _read(path: Path, origins: dict[str, CompressionPolicy]) -> list[Settled] | 
     """What was settled of just these candidates; None where nothing was."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        found = [Settled(origins[row["origin"]], _policy(row["policy"]), float(row["ms"])) for row in rows]
+        found = [
+            Settled(origins[row["origin"]], CompressionPolicy.from_json(row["policy"]), float(row["ms"]))
+            for row in rows
+        ]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return found or None
-
-
-def _policy(value: dict[str, Any]) -> CompressionPolicy:
-    bits = {name: BitWidths(row["weight"], row["activation"]) for name, row in value["bits"].items()}
-    return CompressionPolicy(value["channels"], bits)

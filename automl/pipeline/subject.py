@@ -11,7 +11,7 @@ from torch import nn
 from automl.compress.importance import CRITERIA
 from automl.compress.places import with_quantizable
 from automl.compress.probe import trace_prunable
-from automl.core.bits import BitChoices, first_and_last
+from automl.core.bits import INT8, BitChoices, first_and_last
 from automl.core.budget import Budget, Metric
 from automl.core.cost import Cost
 from automl.core.errors import InputError, ModelError
@@ -41,9 +41,6 @@ from automl.store.manifest import Fingerprint
 from automl.tracing.channel_map import TracedModel
 from search_spaces.rules import WidthRule, default_rule
 from search_spaces.space import SearchSpace, channel_space, joint_space
-
-INT8 = "8"
-"""The bits of `--precision int8`: asked for its speed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from automl.core.bits import BitWidths
 from automl.core.cost import Cost
 from automl.core.errors import RunError
 from automl.core.evaluation import Evaluation
@@ -57,7 +56,7 @@ def recall(trial: FrozenTrial) -> Evaluation:
         value = trial.user_attrs["evaluation"]
         low, high = value["accuracy_ci95"]
         return Evaluation(
-            policy=_policy(value["policy"]),
+            policy=CompressionPolicy.from_json(value["policy"]),
             cost=Cost(**value["cost"]),
             divergence=float(value["divergence"]),
             accuracy=float(value["accuracy"]),
@@ -161,8 +160,3 @@ def _plain(evaluation: Evaluation) -> dict[str, Any]:
         "images": int(evaluation.images),
         "seconds": float(evaluation.seconds),
     }
-
-
-def _policy(value: Mapping[str, Any]) -> CompressionPolicy:
-    bits = {name: BitWidths(**widths) for name, widths in value["bits"].items()}
-    return CompressionPolicy({name: int(kept) for name, kept in value["channels"].items()}, bits)

@@ -109,6 +109,10 @@ def test_this_machine_is_timed_once(measured: DeviceProfile, tmp_path: Path, mon
         assert again.to_json() == measured.to_json()
     assert asked == [measured.target]
     assert len(said) == 1
+    (cached,) = (tmp_path / "automl" / "devices").iterdir()
+    cached.write_text(cached.read_text()[:100])  # a damaged one is measured anew
+    assert local_profile(network.model, traced, space.knobs, measured.target, said.append).to_json() == again.to_json()
+    assert len(asked) == 2
     # Other widths are other networks.
     local_profile(
         network.model,
@@ -117,7 +121,7 @@ def test_this_machine_is_timed_once(measured: DeviceProfile, tmp_path: Path, mon
         measured.target,
         said.append,
     )
-    assert len(asked) == 2
+    assert len(asked) == 3
 
 
 def test_what_is_known_of_the_device_is_said(measured: DeviceProfile) -> None:
