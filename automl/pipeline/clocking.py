@@ -10,6 +10,8 @@ from automl.core.policy import CompressionPolicy, dense_policy
 from automl.pipeline.probing import exported_graph
 from automl.pipeline.profiling import target_of
 from automl.pipeline.subject import Subject
+from automl.report.timing import Timing
+from automl.runtime.device_profile import DeviceProfile
 from automl.runtime.measuring import measured
 from automl.runtime.pack import Pack, Protocol
 
@@ -26,6 +28,8 @@ class Clock:
     """The policy's network in float."""
     final_ms: float
     """The exported file."""
+    timing: Timing
+    """What was timed, on its own terms."""
 
 
 def clock(subject: Subject, policy: CompressionPolicy, path: Path) -> Clock:
@@ -47,8 +51,9 @@ def clock(subject: Subject, policy: CompressionPolicy, path: Path) -> Clock:
     if policy.bits:
         graphs.append(exported_graph(model, traced, policy.channels, "fp32"))
         policies.append(policy.channels)
-    dense_ms, final_ms, *rest = times_ms(subject, policies, graphs)
-    return Clock(dense_ms, rest[0] if rest else final_ms, final_ms)
+    profile = _timed(subject, policies, graphs)
+    dense_ms, final_ms, *rest = _times_ms(subject, profile)
+    return Clock(dense_ms, rest[0] if rest else final_ms, final_ms, _timing(profile))
 
 
 def times_ms(subject: Subject, policies: Sequence[Mapping[str, int]], graphs: Sequence[onnx.ModelProto]) -> list[float]:
@@ -59,9 +64,30 @@ def times_ms(subject: Subject, policies: Sequence[Mapping[str, int]], graphs: Se
         policies: Channels of each network.
         graphs: One for each of `policies`.
     """
+    return _times_ms(subject, _timed(subject, policies, graphs))
+
+
+def _timed(subject: Subject, policies: Sequence[Mapping[str, int]], graphs: Sequence[onnx.ModelProto]) -> DeviceProfile:
     target = target_of(subject.config.model, subject.traced.graph, "fp32", subject.config.threads)
     weights = tuple(graph.ByteSize() for graph in graphs)
-    latency_ms = measured(Pack(target, tuple(policies), 0, weights, _PROTOCOL), graphs).latency_ms()
+    return measured(Pack(target, tuple(policies), 0, weights, _PROTOCOL), graphs)
+
+
+def _times_ms(subject: Subject, profile: DeviceProfile) -> list[float]:
+    """On the terms of the subject's own profile, where it has one."""
+    latency_ms = profile.latency_ms()
     dense_ms = latency_ms[0] if subject.latency is None else subject.latency.reference_ms
     found: list[float] = (dense_ms * latency_ms / latency_ms[0]).tolist()
     return found
+
+
+def _timing(profile: DeviceProfile) -> Timing:
+    names = ("dense", "exported", "float")[: len(profile.policies)]
+    return Timing(
+        runtime=profile.runtime,
+        version=profile.version,
+        cpu=str(profile.device.get("cpu") or profile.device.get("name")),
+        threads=profile.target.threads,
+        drift=profile.drift,
+        networks={name: profile.summary(number) for number, name in enumerate(names)},
+    )

@@ -31,6 +31,7 @@ from automl.pipeline.held import held
 from automl.pipeline.quantizing import quantized
 from automl.pipeline.searching import Found
 from automl.pipeline.subject import Subject
+from automl.pipeline.tightening import tighten, tightened
 from automl.report.html import Report, write_report
 from automl.report.metrics import BudgetLine, LayerBits, Metrics, ModelRow, SearchSummary, write_metrics
 from automl.report.plots import channels_svg, history_svg, tradeoff_svg, write_plots
@@ -39,6 +40,8 @@ from automl.store.manifest import read_manifest
 from automl.store.run import Run
 from automl.training.recipe import finetune_recipe
 
+_ATTEMPTS = 3
+"""Policies that are trained at most, where exported files are too slow."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -52,14 +55,21 @@ def finish(
 ) -> Metrics:
     """Fine-tunes `best`, and makes the result in `run.best` and the report.
 
+    Where the exported file is slower than was asked, a smaller policy is trained and exported in its place.
+
     Raises:
         InterruptedRunError: If the user stopped the fine-tuning; it goes on from its last epoch.
         ExportError: If the exported file does not compute what the network computes.
         NoFeasiblePolicyError: If the exported file breaks a budget; the files are there all the same.
     """
-    network = finetuned(run, subject, dense, best, conversation)
-    rounded = quantized(run, subject, dense, best, network, conversation) if best.bits else None
-    metrics = _written(run, subject, dense, found, best, Result(network, rounded), conversation)
+    found, best = _in_its_place(found, best, tightened(run, best))
+    metrics = _made(run, subject, dense, found, best, conversation)
+    for _ in range(_ATTEMPTS - 1):
+        smaller = _smaller(run, subject, best, metrics, conversation)
+        if smaller is None:
+            break
+        found, best = _in_its_place(found, best, smaller)
+        metrics = _made(run, subject, dense, found, best, conversation)
     _report(run, subject, found, best, metrics)
     broken = [line for line in metrics.budgets if not line.met]
     if broken:
@@ -149,6 +159,46 @@ def export_network(
     return Exported(recount(path), said, tuple(layers))
 
 
+def _made(
+    run: Run,
+    subject: Subject,
+    dense: DenseNetwork,
+    found: Found,
+    best: CompressionPolicy,
+    conversation: Conversation,
+) -> Metrics:
+    """Trains the network of `best`, exports it and measures it."""
+    network = finetuned(run, subject, dense, best, conversation)
+    rounded = quantized(run, subject, dense, best, network, conversation) if best.bits else None
+    return _written(run, subject, dense, found, best, Result(network, rounded), conversation)
+
+
+def _smaller(
+    run: Run, subject: Subject, best: CompressionPolicy, metrics: Metrics, conversation: Conversation
+) -> CompressionPolicy | None:
+    """What to train in place of `best` where its file is too slow, and only that; None where nothing is to be done."""
+    broken = [line for line in metrics.budgets if not line.met]
+    slow = [line for line in broken if line.metric == Metric.LATENCY.value and line.measured is not None]
+    if not slow or len(slow) < len(broken):
+        return None
+    asked, measured_ms = min(line.asked for line in slow), slow[0].measured or 0.0
+    smaller = tighten(run, subject, best, measured_ms)
+    if smaller is not None:
+        text = Metric.LATENCY.text
+        conversation.say(
+            f"The exported file takes {text(measured_ms)}, and {text(asked)} are allowed: a smaller policy is trained."
+        )
+    return smaller
+
+
+def _in_its_place(
+    found: Found, policy: CompressionPolicy, smaller: CompressionPolicy
+) -> tuple[Found, CompressionPolicy]:
+    """The smaller policy; the solver's answer is still the solver's."""
+    solved = smaller if policy.digest() == found.solved.digest() else found.solved
+    return replace(found, solved=solved), smaller
+
+
 def _written(
     run: Run,
     subject: Subject,
@@ -213,6 +263,7 @@ def _measured(
         ),
         accuracy_is="accuracy" if subject.splits.labelled else "agreement",
         splits=_split_sizes(subject),
+        timing=None if timed is None else timed.timing,
     )
 
 

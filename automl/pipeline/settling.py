@@ -71,7 +71,7 @@ def settle(
 
 
 def _settled(subject: Subject, candidates: Sequence[CompressionPolicy], conversation: Conversation) -> list[Settled]:
-    asked = min(limit.asked(subject.dense_cost) for limit in subject.budget.limits_of(Metric.LATENCY))
+    asked = _asked_ms(subject)
     moving = [(policy, policy) for policy in candidates]
     kept: dict[str, Settled] = {}
     for _ in range(_ROUNDS):
@@ -83,7 +83,9 @@ def _settled(subject: Subject, candidates: Sequence[CompressionPolicy], conversa
             before = kept.get(each.origin.digest())
             if each.ms <= asked and (before is None or each.ms > before.ms):
                 kept[each.origin.digest()] = each
-        missed = [(each.origin, _moved(subject, each, asked)) for each in timed if not _ENOUGH <= each.ms / asked <= 1]
+        missed = [
+            (each.origin, moved(subject, each.policy, each.ms)) for each in timed if not _ENOUGH <= each.ms / asked <= 1
+        ]
         moving = [(origin, policy) for origin, policy in missed if policy is not None]
         if not moving:
             break
@@ -104,24 +106,34 @@ def _times(subject: Subject, policies: Sequence[CompressionPolicy]) -> list[floa
     return times_ms(subject, [dense, *(policy.channels for policy in policies)], graphs)[1:]
 
 
-def _moved(subject: Subject, timed: Settled, asked: float) -> CompressionPolicy | None:
-    """The policy nearest to one that was timed of which the same miss of the prediction makes `_AIM` of the limit.
+def moved(subject: Subject, policy: CompressionPolicy, ms: float) -> CompressionPolicy | None:
+    """The policy nearest to one that was timed of which the same miss of the prediction makes 98% of the limit.
 
-    None where there is no other.
+    Args:
+        subject: Has a latency budget.
+        policy: What was timed.
+        ms: How long its network takes.
+
+    Returns:
+        None where there is no other.
     """
-    predicted = subject.cost_model(timed.policy).latency_ms
+    predicted = subject.cost_model(policy).latency_ms
     assert predicted is not None
-    margin = 1.0 - _AIM * predicted / timed.ms
+    margin = 1.0 - _AIM * predicted / ms
     knobs = subject.space.knobs
     budget = subject.budget.with_margin(Metric.LATENCY, margin)
     try:
         projection = Projection(knobs, subject.cost_model, budget, subject.dense_cost)
     except BudgetError:
         return None  # even the smallest network is predicted to be too slow
-    values = values_of(knobs, timed.policy)
+    values = values_of(knobs, policy)
     wanted = [values.get(knob.name, knob.choices[-1]) for knob in knobs]
-    policy = policy_of(knobs, projection(np.array(wanted, dtype=np.float64)).tolist())
-    return None if policy.digest() == timed.policy.digest() else policy
+    nearest = policy_of(knobs, projection(np.array(wanted, dtype=np.float64)).tolist())
+    return None if nearest.digest() == policy.digest() else nearest
+
+
+def _asked_ms(subject: Subject) -> float:
+    return min(limit.asked(subject.dense_cost) for limit in subject.budget.limits_of(Metric.LATENCY))
 
 
 def _to_json(settled: Settled) -> dict[str, Any]:

@@ -8,7 +8,18 @@ from pathlib import Path
 from string import Template
 
 from automl.report.metrics import Metrics
-from automl.report.rows import TextTable, bits_line, budget_table, layers_table, result_table, search_line, speed_line
+from automl.report.rows import (
+    TextTable,
+    bits_line,
+    budget_table,
+    layers_table,
+    result_table,
+    search_line,
+    speed_line,
+    timing_line,
+    timing_table,
+)
+from automl.report.timing import Timing
 from automl.store.config import RunConfig
 from automl.store.files import write_text
 from automl.store.manifest import Manifest
@@ -55,11 +66,6 @@ class Report:
     """Name -> SVG text, as `plots` makes them."""
 
 
-def _speed(metrics: Metrics) -> list[str]:
-    said = speed_line(metrics)
-    return [_paragraph(said)] if said else []
-
-
 def render_report(report: Report) -> str:
     """The page as HTML; every text of the user's is escaped."""
     metrics = report.metrics
@@ -67,6 +73,7 @@ def render_report(report: Report) -> str:
         _paragraph(f"{report.config.model} on {report.config.data}, budget {', '.join(report.config.budget)}"),
         _section("Result", _table(result_table(metrics)), _paragraph(search_line(metrics)), *_speed(metrics)),
         _section("Budgets", _table(budget_table(metrics.budgets))),
+        *([] if metrics.timing is None else [_timing(metrics.timing)]),
         *([_section("Bits", _paragraph(bits_line(metrics)), _table(layers_table(metrics)))] if metrics.layers else []),
         _section("How to read this", _list(_notes(metrics)), _facts(_split_sizes(metrics))),
         _section("Plots", *(_figure(name, svg) for name, svg in report.plots.items())),
@@ -98,6 +105,15 @@ def _notes(metrics: Metrics) -> list[str]:
     if metrics.accuracy_is == "agreement":
         notes.insert(0, "The data has no labels: agreement is the share of answers equal to the dense network's.")
     return notes
+
+
+def _speed(metrics: Metrics) -> list[str]:
+    said = speed_line(metrics)
+    return [_paragraph(said)] if said else []
+
+
+def _timing(timing: Timing) -> str:
+    return _section("Latency", _table(timing_table(timing)), _paragraph(timing_line(timing)))
 
 
 def _split_sizes(metrics: Metrics) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from automl.core.errors import RunError
+from automl.report.timing import Timing
 from automl.store.files import write_json
 
 AccuracyIs = Literal["accuracy", "agreement"]
@@ -115,6 +116,8 @@ class Metrics:
     """`agreement` with the dense network where the data has no labels."""
     splits: Mapping[str, int]
     """Split -> images."""
+    timing: Timing | None = None
+    """How latencies were measured; None where they were not, and in older files."""
 
     def to_json(self) -> dict[str, Any]:
         """The layout of `metrics.json`."""
@@ -126,6 +129,7 @@ class Metrics:
             "search": asdict(self.search),
             "accuracy_is": self.accuracy_is,
             "splits": dict(self.splits),
+            "timing": None if self.timing is None else self.timing.to_json(),
         }
 
     @classmethod
@@ -142,6 +146,7 @@ class Metrics:
             search=SearchSummary(**value["search"]),
             accuracy_is=value["accuracy_is"],
             splits=dict(value["splits"]),
+            timing=None if value.get("timing") is None else Timing.from_json(value["timing"]),
         )
 
     def rows(self) -> dict[str, ModelRow | None]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from automl.core.budget import Metric
 from automl.report.metrics import BudgetLine, Metrics, ModelRow, SearchSummary
 from automl.report.quantity import humanise, percent, share
+from automl.report.timing import Timing
 
 FOOTNOTE = "Uniform and Best are measured before fine-tuning."
 _TITLES = {
@@ -16,6 +17,7 @@ _TITLES = {
     "finetuned": "Fine-tuned",
     "quantized": "Quantized",
 }
+_TIMED = {"dense": "Dense, float", "exported": "Exported", "float": "Exported, in float"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,31 @@ def speed_line(metrics: Metrics) -> str:
     if metrics.quantized is not None and pruned is not None:
         said += f" ({dense / pruned:.2f} times by pruning, {pruned / final.latency_ms:.2f} times by integers)"
     return f"{said}. Uniform and Best are predicted, the others were timed in turns in ONNX Runtime."
+
+
+def timing_table(timing: Timing) -> TextTable:
+    """One row per network that was timed: what its calls say by themselves."""
+    rows = [
+        (
+            _TIMED[name],
+            _milliseconds(each.ms),
+            _milliseconds(each.p10_ms),
+            _milliseconds(each.raw_median_ms),
+            f"{each.calls:,}",
+            percent(each.clean),
+        )
+        for name, each in timing.networks.items()
+    ]
+    return TextTable(("Timed", "Clean median", "p10", "Raw median", "Calls", "Clean"), tuple(rows))
+
+
+def timing_line(timing: Timing) -> str:
+    """One sentence on what the times are of."""
+    return (
+        f"{timing.runtime} {timing.version} on {timing.cpu}, {_counted(timing.threads, 'thread')}, batch 1, in turns "
+        f"in one fresh process. The dense network's time moved by {percent(timing.drift)} meanwhile; the latencies "
+        "above follow from each network's ratio to it. Clean calls are those that nothing interrupted."
+    )
 
 
 def layers_table(metrics: Metrics) -> TextTable:

@@ -53,6 +53,15 @@ class Calls:
             raise ValueError("calls must be rows of number, milliseconds above 0, and 1 or 0")
         return cls(table[:, 0].astype(np.int64), table[:, 1], table[:, 2] > 0)
 
+    @classmethod
+    def joined(cls, parts: Sequence["Calls"]) -> "Calls":
+        """All calls of several parts."""
+        return cls(
+            np.concatenate([part.network for part in parts]),
+            np.concatenate([part.ms for part in parts]),
+            np.concatenate([part.clean for part in parts]),
+        )
+
     def to_json(self) -> list[list[float]]:
         """What `of` reads."""
         return [

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.core.errors import InputError
-from automl.runtime.calls import Calls
+from automl.runtime.calls import Calls, Summary
 from automl.runtime.target import Target
 from automl.store.files import write_text
 
@@ -60,6 +60,10 @@ class DeviceProfile:
             "reference": self.reference,
             "calls": [calls.to_json() for calls in self.batches],
         }
+
+    def summary(self, number: int) -> Summary:
+        """What the calls of one network say by themselves, those of all batches together."""
+        return Calls.joined(self.batches).summary(number)
 
     def latency_ms(self) -> NDArray[np.float64]:
         """Shape `(policies,)`: each network's milliseconds where nothing else is going on, about."""

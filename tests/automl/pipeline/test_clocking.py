@@ -26,3 +26,8 @@ def test_the_exported_file_is_timed_beside_the_dense_network(tmp_path: Path, mon
     timed = clock(subject, policy, tmp_path / "model.onnx")
     assert timed.float_ms == timed.final_ms
     assert 0 < timed.final_ms < timed.dense_ms  # a twelfth of the multiply-adds
+    assert set(timed.timing.networks) == {"dense", "exported"}
+    dense, exported = timed.timing.networks["dense"], timed.timing.networks["exported"]
+    assert (dense.calls, exported.calls) == (4 * 20 * 2, 20 * 2)  # the anchor is open four times, two calls a turn
+    assert 0 < exported.min_ms <= exported.p10_ms <= exported.ms
+    assert timed.timing.threads == 1

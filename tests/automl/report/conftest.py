@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 import pytest
 
 from automl.report.metrics import BudgetLine, LayerBits, Metrics, ModelRow, SearchSummary
+from automl.report.timing import Timing
+from automl.runtime.calls import Summary
 from automl.store.config import RunConfig
 from automl.store.manifest import Fingerprint, Machine, Manifest
 
@@ -44,6 +46,17 @@ def rounded(metrics: Metrics) -> Metrics:
     )
     layers = (LayerBits("stem", 8, 8, 8, 8), LayerBits("block", 4, 8, 4, 8), LayerBits("odd", 8, 8, 8, 32))
     return replace(metrics, quantized=quantized, layers=layers)
+
+
+@pytest.fixture
+def timed(rounded: Metrics) -> Metrics:
+    """With what was timed."""
+    networks = {
+        "dense": Summary(4.5, 4.25, 4.0, 4.75, 4000, 0.875),
+        "exported": Summary(1.5, 1.25, 1.0, 1.75, 1000, 0.5),
+        "float": Summary(2.5, 2.25, 2.0, 2.75, 1000, 0.75),
+    }
+    return replace(rounded, timing=Timing("onnxruntime", "9.9", "A Fine CPU", 1, 0.04, networks))
 
 
 @pytest.fixture

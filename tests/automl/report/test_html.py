@@ -47,6 +47,12 @@ def test_the_page_tells_result_budgets_splits_and_environment(report: Report) ->
     assert told <= set(text)
 
 
+def test_the_page_says_how_latency_was_measured_where_it_was(report: Report, timed: Metrics) -> None:
+    assert "Latency" not in Page(render_report(report)).text
+    text = Page(render_report(replace(report, metrics=timed))).text
+    assert {"Latency", "Raw median", "Exported, in float", "1,000", "50.0%"} <= set(text)
+
+
 def test_the_page_says_how_far_its_numbers_can_be_trusted(report: Report) -> None:
     html = render_report(report)
     assert "The test images were opened once" in html

@@ -19,6 +19,7 @@ def test_the_file_has_the_documented_layout(tmp_path: Path, metrics: Metrics) ->
     value = json.loads((tmp_path / "metrics.json").read_text())
     assert set(value) == {
         "baseline", "uniform", "best", "finetuned", "quantized", "budgets", "layers", "search", "accuracy_is", "splits",
+        "timing",
     }  # fmt: skip
     for name in ("baseline", "uniform", "best", "finetuned"):
         assert set(value[name]) == {
@@ -65,9 +66,24 @@ def test_layers_survive_with_what_their_bits_are(tmp_path: Path, rounded: Metric
     assert rounded.final == rounded.quantized
 
 
+def test_what_was_timed_survives(tmp_path: Path, timed: Metrics) -> None:
+    write_metrics(tmp_path / "metrics.json", timed)
+    assert read_metrics(tmp_path / "metrics.json") == timed
+    value = json.loads((tmp_path / "metrics.json").read_text())["timing"]
+    assert (value["runtime"], value["version"], value["cpu"], value["threads"]) == (
+        "onnxruntime",
+        "9.9",
+        "A Fine CPU",
+        1,
+    )
+    assert value["networks"]["exported"] == {
+        "ms": 1.5, "p10_ms": 1.25, "min_ms": 1.0, "raw_median_ms": 1.75, "calls": 1000, "clean": 0.5,
+    }  # fmt: skip
+
+
 def test_a_file_of_before_bit_widths_is_read(metrics: Metrics) -> None:
     value = metrics.to_json()
-    del value["quantized"], value["layers"]
+    del value["quantized"], value["layers"], value["timing"]
     assert Metrics.from_json(value) == metrics
 
 

@@ -1,7 +1,15 @@
 from dataclasses import replace
 
 from automl.report.metrics import Metrics
-from automl.report.rows import bits_line, budget_table, layers_table, result_table, search_line
+from automl.report.rows import (
+    bits_line,
+    budget_table,
+    layers_table,
+    result_table,
+    search_line,
+    timing_line,
+    timing_table,
+)
 
 
 def test_the_final_table_has_a_column_per_network(metrics: Metrics) -> None:
@@ -29,6 +37,16 @@ def test_agreement_is_called_agreement(metrics: Metrics) -> None:
 def test_latency_has_a_row_once_it_was_measured(metrics: Metrics) -> None:
     measured = replace(metrics, best=replace(metrics.best, latency_ms=4.125))
     assert result_table(measured).rows[-1] == ("Latency", "-", "-", "4.12 ms", "-")
+
+
+def test_what_was_timed_is_told_on_its_own_terms(timed: Metrics) -> None:
+    assert timed.timing is not None
+    table = timing_table(timed.timing)
+    assert table.header == ("Timed", "Clean median", "p10", "Raw median", "Calls", "Clean")
+    assert table.rows[0] == ("Dense, float", "4.5 ms", "4.25 ms", "4.75 ms", "4,000", "87.5%")
+    assert [row[0] for row in table.rows[1:]] == ["Exported", "Exported, in float"]
+    assert timing_line(timed.timing).startswith("onnxruntime 9.9 on A Fine CPU, 1 thread, batch 1")
+    assert "moved by 4.0%" in timing_line(timed.timing)
 
 
 def test_a_budget_line_says_asked_predicted_measured_and_met(metrics: Metrics) -> None:

@@ -38,6 +38,12 @@ def test_a_network_without_a_clean_call_counts_all_of_them() -> None:
     assert calls.relative()[1] == pytest.approx(6.0, rel=0.2)
 
 
+def test_batches_are_summed_up_together() -> None:
+    parts = [Calls.of([[0, 1.0, 1], [1, 5.0, 1]]), Calls.of([[0, 3.0, 1], [0, 8.0, 0]])]
+    summary = Calls.joined(parts).summary(0)
+    assert (summary.ms, summary.raw_median_ms, summary.calls) == (2.0, 3.0, 3)
+
+
 def test_drift_is_that_of_the_anchor() -> None:
     assert on_a_moody_machine(0, moods=(1.0,)).drift < 0.03
     assert on_a_moody_machine(0).drift == pytest.approx(1.0, abs=0.1)
