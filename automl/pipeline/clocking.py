@@ -67,6 +67,24 @@ def times_ms(subject: Subject, policies: Sequence[Mapping[str, int]], graphs: Se
     return _times_ms(subject, _timed(subject, policies, graphs))
 
 
+def policies_ms(subject: Subject, policies: Sequence[CompressionPolicy]) -> list[float]:
+    """Milliseconds of each policy's network, exported with weights that mean nothing.
+
+    Args:
+        subject: Says how many threads, and what the dense network takes.
+        policies: Those with bit-widths are timed in 8-bit integers.
+
+    Raises:
+        ExportError: If one cannot be exported.
+        AutoMLError: If ONNX Runtime does not run one of them.
+    """
+    model, traced = subject.model.eval(), subject.traced
+    dense = dense_policy(traced.graph).channels
+    graphs = [exported_graph(model, traced, dense, "fp32")]
+    graphs += [exported_graph(model, traced, x.channels, "int8" if x.bits else "fp32") for x in policies]
+    return times_ms(subject, [dense, *(policy.channels for policy in policies)], graphs)[1:]
+
+
 def _timed(subject: Subject, policies: Sequence[Mapping[str, int]], graphs: Sequence[onnx.ModelProto]) -> DeviceProfile:
     target = target_of(subject.config.model, subject.traced.graph, "fp32", subject.config.threads)
     weights = tuple(graph.ByteSize() for graph in graphs)

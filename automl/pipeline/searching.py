@@ -20,6 +20,7 @@ from automl.core.problem import Problem
 from automl.core.sensitivity import SensitivityTable
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.evaluator import ModelEvaluator
+from automl.pipeline.boosting import boosted
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
 from automl.pipeline.sensitivity import rank_correlation, sensitivity_table
@@ -99,6 +100,8 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
     table = sensitivity_table(run, subject, dense, conversation)
     evaluator = ModelEvaluator(dense, subject.cost_model, held(subject, subject.splits.search))
     problem = pose(subject, table, evaluator)
+    boost = boosted(run, subject, problem, conversation)
+    problem = problem if boost is subject else pose(boost, table, evaluator)
     with open_study(run.study_db) as study:
         earlier = completed(study)
         if earlier:

@@ -16,11 +16,10 @@ import numpy as np
 from automl.core.budget import Metric
 from automl.core.errors import BudgetError, NoFeasiblePolicyError
 from automl.core.knob import policy_of, values_of
-from automl.core.policy import CompressionPolicy, dense_policy
+from automl.core.policy import CompressionPolicy
 from automl.core.projection import Projection
-from automl.pipeline.clocking import times_ms
+from automl.pipeline.clocking import policies_ms
 from automl.pipeline.conversation import Conversation
-from automl.pipeline.probing import exported_graph
 from automl.pipeline.subject import Subject
 from automl.store.files import write_json
 from automl.store.run import Run
@@ -75,7 +74,9 @@ def _settled(subject: Subject, candidates: Sequence[CompressionPolicy], conversa
     moving = [(policy, policy) for policy in candidates]
     kept: dict[str, Settled] = {}
     for _ in range(_ROUNDS):
-        timed = [Settled(*pair, ms) for pair, ms in zip(moving, _times(subject, [x for _, x in moving]), strict=True)]
+        timed = [
+            Settled(*pair, ms) for pair, ms in zip(moving, policies_ms(subject, [x for _, x in moving]), strict=True)
+        ]
         conversation.progress.advance(", ".join(Metric.LATENCY.text(each.ms) for each in timed))
         for each in timed:
             predicted = subject.cost_model(each.policy).latency_ms
@@ -95,15 +96,6 @@ def _settled(subject: Subject, candidates: Sequence[CompressionPolicy], conversa
             f"{_ROUNDS} attempts. Ask for more time, or time the device again when it is quiet."
         )
     return list(kept.values())
-
-
-def _times(subject: Subject, policies: Sequence[CompressionPolicy]) -> list[float]:
-    """Milliseconds of each policy's network, exported with weights that mean nothing."""
-    model, traced = subject.model.eval(), subject.traced
-    dense = dense_policy(traced.graph).channels
-    graphs = [exported_graph(model, traced, dense, "fp32")]
-    graphs += [exported_graph(model, traced, x.channels, "int8" if x.bits else "fp32") for x in policies]
-    return times_ms(subject, [dense, *(policy.channels for policy in policies)], graphs)[1:]
 
 
 def moved(subject: Subject, policy: CompressionPolicy, ms: float) -> CompressionPolicy | None:

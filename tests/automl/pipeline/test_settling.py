@@ -51,7 +51,7 @@ def projected(subject: Subject, ratio: float) -> CompressionPolicy:
 
 def settled(run: Run, subject: Subject, factor: float, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Settled], int]:
     machine = Machine(subject, factor)
-    monkeypatch.setattr(settling, "_times", machine)
+    monkeypatch.setattr(settling, "policies_ms", machine)
     found = settle(run, subject, [projected(subject, 0.5), projected(subject, 0.9)], Conversation.silent())
     return found, machine.asked
 

@@ -7,7 +7,7 @@ import pytest
 from automl.core.errors import NoFeasiblePolicyError
 from automl.core.policy import CompressionPolicy
 from automl.export.policy_file import read_policy
-from automl.pipeline import finishing, settling, subject
+from automl.pipeline import boosting, finishing, settling, subject
 from automl.pipeline.clocking import Clock
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.profiling import target_of
@@ -45,7 +45,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
         _, traced, space = open_space(CONFIG, timed=True)
         known = profile(traced, space.knobs, target_of(CHAIN, traced.graph, "fp32", 1), by_macs(traced))
         monkeypatch.setattr(subject, "local_profile", lambda *_: known)
-        monkeypatch.setattr(settling, "_times", machine.times)
+        for module in (boosting, settling):
+            monkeypatch.setattr(module, "policies_ms", machine.times)
         monkeypatch.setattr(finishing, "clock", machine.clock)
         return machine
 
