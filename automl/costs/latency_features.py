@@ -4,7 +4,7 @@ Each feature is a quadratic form of views of the widths, so that any weighted su
 the projection take apart exactly, as they do MACs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from automl.core.graph import Layer, ModelGraph
 from automl.core.quadratic import QuadraticForm
@@ -28,24 +28,38 @@ def latency_features(graph: ModelGraph) -> Mapping[str, QuadraticForm]:
     Args:
         graph: The network; the groups of the forms are `graph.prunable`.
     """
+    layers = (summand for layer in graph.layers for summand in _of_layer(graph, layer))
+    return _forms(graph, (*layers, *_of_sums(graph)))
+
+
+def layer_features(graph: ModelGraph, layer: Layer) -> Mapping[str, QuadraticForm]:
+    """The part of one layer in `latency_features`, where all layers together make everything but `sum`.
+
+    Args:
+        graph: The network; the groups of the forms are `graph.prunable`.
+        layer: One of its layers.
+    """
+    return _forms(graph, _of_layer(graph, layer))
+
+
+def _forms(graph: ModelGraph, summands: Iterable[Summand]) -> Mapping[str, QuadraticForm]:
     groups = [group.name for group in graph.prunable]
     found: dict[str, list[Product]] = {}
-    for feature, product in (*_of_layers(graph), *_of_sums(graph)):
+    for feature, product in summands:
         found.setdefault(feature, []).append(product)
     return {feature: form_of(products, groups, VIEWS) for feature, products in found.items()}
 
 
-def _of_layers(graph: ModelGraph) -> Iterator[Summand]:
-    for place, layer in enumerate(graph.layers):
-        yield "layers", Product(1.0, layer.outputs, first_view=ALIVE)
-        if place == 0:
-            yield "stem", Product(_macs(layer), layer.outputs, layer.filter_inputs, first_view=PADDED)
-        elif layer.kind == "depthwise":
-            yield from _of_depthwise(layer)
-        elif layer.positions == 1:
-            yield "matrix", Product(_macs(layer), layer.outputs, layer.filter_inputs)
-        else:
-            yield from _of_convolution(layer, "pointwise" if layer.kernel == (1, 1) else "spatial")
+def _of_layer(graph: ModelGraph, layer: Layer) -> Iterator[Summand]:
+    yield "layers", Product(1.0, layer.outputs, first_view=ALIVE)
+    if layer is graph.layers[0]:
+        yield "stem", Product(_macs(layer), layer.outputs, layer.filter_inputs, first_view=PADDED)
+    elif layer.kind == "depthwise":
+        yield from _of_depthwise(layer)
+    elif layer.positions == 1:
+        yield "matrix", Product(_macs(layer), layer.outputs, layer.filter_inputs)
+    else:
+        yield from _of_convolution(layer, "pointwise" if layer.kernel == (1, 1) else "spatial")
 
 
 def _of_depthwise(layer: Layer) -> Iterator[Summand]:
