@@ -8,6 +8,7 @@ from automl.core.knob import Knob
 from automl.core.policy import CompressionPolicy
 from automl.costs.model import AnalyticCostModel
 from automl.pipeline.probing import random_policies
+from automl.runtime.call_times import CallTimes
 from automl.runtime.calls import Calls
 from automl.runtime.device_profile import DeviceProfile
 from automl.runtime.target import Target
@@ -38,4 +39,6 @@ def profile(traced: TracedModel, knobs: Sequence[Knob], target: Target, speed: S
     policies = [dense, *random_policies(traced.graph, knobs, 32, seed=0)]
     calls = Calls.of([[number, speed(policy), 1] for number, policy in enumerate(policies)])
     device = {"name": "tests", "cpu": "A Fine CPU"}
-    return DeviceProfile(target, "2026-01-01T00:00:00Z", device, "onnxruntime", "9.9", tuple(policies), 0, (calls,))
+    return DeviceProfile(
+        target, "2026-01-01T00:00:00Z", device, "onnxruntime", "9.9", tuple(policies), 0, CallTimes((calls,))
+    )

@@ -11,6 +11,7 @@ from automl.pipeline.probing import exported_graph
 from automl.pipeline.profiling import target_of
 from automl.pipeline.subject import Subject
 from automl.report.timing import Timing
+from automl.runtime.call_times import CallTimes
 from automl.runtime.device_profile import DeviceProfile
 from automl.runtime.measuring import measured
 from automl.runtime.pack import Pack, Protocol
@@ -100,12 +101,13 @@ def _times_ms(subject: Subject, profile: DeviceProfile) -> list[float]:
 
 
 def _timing(profile: DeviceProfile) -> Timing:
-    names = ("dense", "exported", "float")[: len(profile.policies)]
+    names, times = ("dense", "exported", "float")[: len(profile.policies)], profile.times
+    assert isinstance(times, CallTimes)  # because they were measured here
     return Timing(
         runtime=profile.runtime,
         version=profile.version,
         cpu=str(profile.device.get("cpu") or profile.device.get("name")),
         threads=profile.target.threads,
-        drift=profile.drift,
-        networks={name: profile.summary(number) for number, name in enumerate(names)},
+        drift=times.drift,
+        networks={name: times.summary(number) for number, name in enumerate(names)},
     )

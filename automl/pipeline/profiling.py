@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime
 from torch import nn
@@ -17,13 +18,14 @@ from automl.core.errors import InputError
 from automl.core.graph import ModelGraph
 from automl.core.knob import Knob
 from automl.core.policy import CompressionPolicy, dense_policy
-from automl.costs.latency import LatencyFit, fit_latency
+from automl.costs.latency import LatencyFit, fit_latency, fit_layers
 from automl.costs.model import AnalyticCostModel
 from automl.pipeline.probing import PROBES, exported_graph, graph_template, random_policies
 from automl.runtime.device_profile import DeviceProfile, read_profile, write_profile
 from automl.runtime.measuring import measured
 from automl.runtime.pack import Pack
 from automl.runtime.runner import cpu_name
+from automl.runtime.table_times import TableTimes
 from automl.runtime.target import Precision, Target
 from automl.tracing.channel_map import TracedModel
 
@@ -141,26 +143,47 @@ def device_latency(profile: DeviceProfile, graph: ModelGraph) -> DeviceLatency:
     Args:
         profile: Of this network.
         graph: The network.
+
+    Raises:
+        InputError: If the profile has too few networks, or a policy or table of it is not whole.
     """
-    latency_ms = profile.latency_ms()
-    at_precision = [number for number in range(len(profile.policies)) if number == 0 or number != profile.reference]
-    fit = fit_latency(graph, [profile.policies[number] for number in at_precision], latency_ms[at_precision])
-    return DeviceLatency(profile, fit, float(latency_ms[profile.reference]))
+    groups = [group.name for group in graph.prunable]
+    for number, policy in enumerate(profile.policies):
+        missing = [name for name in groups if name not in policy]
+        if missing:
+            raise InputError(
+                f"Each policy of a device profile must have the channels of every prunable group, but policy {number} "
+                f"lacks {missing[0]!r}. `automl describe` shows the groups."
+            )
+    return DeviceLatency(profile, _fit(profile, graph), float(profile.latency_ms()[profile.reference]))
+
+
+def _fit(profile: DeviceProfile, graph: ModelGraph) -> LatencyFit:
+    """Layer by layer where the time of every layer is known, else of whole networks."""
+    numbers = [number for number in range(len(profile.policies)) if number == 0 or number != profile.reference]
+    policies = [profile.policies[number] for number in numbers]
+    latency_ms = profile.latency_ms()[numbers]
+    layers_ms = None
+    if isinstance(profile.times, TableTimes):
+        layers_ms = profile.times.layers_ms([layer.name for layer in graph.layers], numbers)
+    if layers_ms is None:
+        return fit_latency(graph, policies, latency_ms)
+    return fit_layers(graph, policies, layers_ms, np.maximum(latency_ms - layers_ms.sum(axis=1), 0.0))
 
 
 def device_lines(latency: DeviceLatency) -> list[str]:
     """What a user should know of the device's times: where they are from, and how far they can be trusted."""
     profile, error = latency.profile, latency.fit.error
     target = profile.target
+    runtime, dense_ms = f"{profile.runtime} {profile.version}".strip(), Metric.LATENCY.text(latency.reference_ms)
+    drift = "" if profile.drift is None else f"; meanwhile the dense network's time drifted by {profile.drift:.0%}"
     lines = [
-        f"Device: {profile.device.get('cpu') or profile.device.get('name')}, {profile.runtime} {profile.version}, "
-        f"{target.precision}, {target.threads} thread(s), batch 1; the dense float network takes "
-        f"{Metric.LATENCY.text(latency.reference_ms)}.",
+        f"Device: {profile.device.get('cpu') or profile.device.get('name')}, {runtime}, {target.precision}, "
+        f"{target.threads} thread(s), batch 1; the dense float network takes {dense_ms}.",
         f"Predicted latency is off by {error.mean:.1%} on average, {error.worst:.1%} at worst, rank correlation "
-        f"{error.rank_correlation:.3f} (cross-validated over {error.networks} networks); meanwhile the dense network's "
-        f"time drifted by {profile.drift:.0%}.",
+        f"{error.rank_correlation:.3f} (cross-validated over {error.networks} networks){drift}.",
     ]
-    if profile.clean < _LEAST_CLEAN:
+    if profile.clean is not None and profile.clean < _LEAST_CLEAN:
         lines.append(
             f"Only {profile.clean:.0%} of the timed calls were left alone by other programs, which makes these times "
             "uncertain. Stop what else runs on the device, or time it again later."

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,10 @@ from automl.core.errors import InputError
 from automl.core.graph import ChannelGroup, Extent, Layer, ModelGraph
 from automl.costs.latency import fit_latency, fit_layers
 from automl.costs.latency_features import latency_features, layer_features
+from automl.models.registry import build
+from automl.tracing.trace import trace
+from search_spaces.amc import amc_policy
+from tests.pixel1 import CHANNELS, pixel1_times
 
 A, B = Extent(0, (("a", 1),)), Extent(0, (("b", 1),))
 ONE = Extent(1)
@@ -164,3 +170,16 @@ def test_layers_of_one_network_are_too_few() -> None:
 def test_networks_that_all_take_the_same_time_have_no_order() -> None:
     policies, times = timed((64, 96), (64, 96))
     assert fit_layers(block_graph(), policies, times, np.zeros(2)).error.rank_correlation == 0
+
+
+def test_each_of_four_networks_on_a_pixel_1_is_predicted_from_the_layers_of_the_others(tmp_path: Path) -> None:
+    graph = trace(build("timm:mobilenetv1_100"), (3, 224, 224)).graph
+    names = [layer.name for layer in graph.layers]
+    times = pixel1_times(tmp_path, names)
+    layers = times.layers_ms(names, range(4))
+    assert layers is not None
+    policies = [amc_policy(graph, channels).channels for channels in CHANNELS.values()]
+    error = fit_layers(graph, policies, layers, times.latency_ms() - layers.sum(axis=1)).error
+    assert error.networks == 4
+    assert error.mean < 0.025
+    assert error.worst < 0.04

@@ -18,10 +18,13 @@ from automl.pipeline.profiling import (
     target_of,
 )
 from automl.pipeline.subject import open_space, open_subject, write_probes
+from automl.runtime.call_times import CallTimes
 from automl.runtime.calls import Calls
 from automl.runtime.device_profile import DeviceProfile, write_profile
+from automl.runtime.table_times import TableTimes
 from automl.runtime.target import Target
 from automl.store.config import RunConfig
+from automl.tracing.channel_map import TracedModel
 from tests.devices import by_macs, profile
 
 CHAIN = "tests.automl.pipeline.test_profiling:chain"
@@ -133,15 +136,75 @@ def test_what_is_known_of_the_device_is_said(measured: DeviceProfile) -> None:
 
 def test_a_noisy_device_is_warned_about_and_gets_a_wider_margin(measured: DeviceProfile) -> None:
     _, traced, _ = open_space(CONFIG, timed=True)
-    (calls,) = measured.batches
+    assert isinstance(measured.times, CallTimes)
+    (calls,) = measured.times.batches
     generator = np.random.default_rng(0)
     disturbed = calls.ms * np.exp(generator.normal(0, 0.2, len(calls.ms)))
-    noisy = replace(measured, batches=(Calls(calls.network, disturbed, np.zeros(len(calls.ms), dtype=bool)),))
+    noisy = replace(measured, times=CallTimes((Calls(calls.network, disturbed, np.zeros(len(calls.ms), dtype=bool)),)))
     latency: DeviceLatency = device_latency(noisy, traced.graph)
     said = " ".join(device_lines(latency))
     assert "Only 0% of the timed calls" in said
     assert "A mean error above 5%" in said
     assert latency.margin > 0.1
+
+
+def whole(measured: DeviceProfile) -> DeviceProfile:
+    """The same times, as another tool would give them."""
+    times = TableTimes(tuple(measured.latency_ms().tolist()))
+    return replace(measured, times=times, device={"name": "Pixel 1"}, runtime="benchmark_model 2.16", version="")
+
+
+def layered(profile: DeviceProfile, traced: TracedModel, count: int) -> DeviceProfile:
+    """Layers of a few networks: a tenth of a millisecond to pool, and one for each million multiply-adds.
+
+    The stem takes as long with 8 channels as with 16, which is one block.
+    """
+    times = []
+    for policy in profile.policies[:count]:
+        layers = [(layer, {**policy, "0": 16} if layer.name == "0" else policy) for layer in traced.graph.layers]
+        times.append({layer.name: layer.macs(kept) / 1e6 for layer, kept in layers} | {"pool": 0.1})
+    return replace(profile, policies=profile.policies[:count], times=TableTimes(tuple(times)))
+
+
+def test_another_tools_times_of_whole_networks_are_fitted_as_ours_are(measured: DeviceProfile) -> None:
+    _, traced, _ = open_space(CONFIG, timed=True)
+    latency, ours = device_latency(whole(measured), traced.graph), device_latency(measured, traced.graph)
+    assert latency.reference_ms == pytest.approx(ours.reference_ms)
+    assert latency.margin == pytest.approx(ours.margin, rel=1e-3)
+    first, second = device_lines(latency)  # nothing of interruptions
+    assert first.startswith("Device: Pixel 1, benchmark_model 2.16, fp32,")
+    assert "cross-validated over 33 networks" in second
+    assert "drift" not in second
+    few = replace(whole(measured), policies=measured.policies[:20], times=TableTimes((1.0,) * 20))
+    with pytest.raises(InputError, match=r"at least 24 timed networks .* there are 20"):
+        device_latency(few, traced.graph)
+
+
+def test_layers_of_a_few_networks_are_enough(measured: DeviceProfile) -> None:
+    _, traced, _ = open_space(CONFIG, timed=True)
+    picked = replace(whole(measured), policies=(measured.policies[0], *measured.policies[5::9]))
+    latency = device_latency(layered(picked, traced, 4), traced.graph)
+    assert latency.fit.error.networks == 4
+    truth_ms = layered(measured, traced, 33).latency_ms()
+    assert latency.reference_ms == truth_ms[0]
+    widths = np.array([[policy[group.name] for group in traced.graph.prunable] for policy in measured.policies])
+    np.testing.assert_allclose(latency.fit.form(widths), truth_ms, rtol=0.01)
+
+
+def test_the_float_network_beside_integer_ones_needs_no_layers(measured: DeviceProfile) -> None:
+    _, traced, _ = open_space(CONFIG, timed=True)
+    beside = layered(replace(whole(measured), reference=4), traced, 5)
+    assert isinstance(beside.times, TableTimes)
+    beside = replace(beside, times=TableTimes((*beside.times.networks[:4], 9.0)))
+    latency = device_latency(beside, traced.graph)
+    assert latency.reference_ms == 9.0
+    assert latency.fit.error.networks == 4
+
+
+def test_a_policy_that_lacks_a_group_is_refused(measured: DeviceProfile) -> None:
+    _, traced, _ = open_space(CONFIG, timed=True)
+    with pytest.raises(InputError, match="policy 1 lacks '2'"):
+        device_latency(replace(measured, policies=(measured.policies[0], {"0": 8})), traced.graph)
 
 
 def test_a_pack_for_a_device_has_the_dense_network_and_random_policies(tmp_path: Path) -> None:

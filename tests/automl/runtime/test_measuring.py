@@ -11,6 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from automl.core.errors import AutoMLError, InputError
+from automl.runtime.call_times import CallTimes
 from automl.runtime.device_profile import DeviceProfile, profile_of, read_profile, write_profile
 from automl.runtime.measuring import measured
 from automl.runtime.pack import Pack, Protocol, write_pack
@@ -40,7 +41,8 @@ def profile() -> DeviceProfile:
 
 
 def test_networks_are_timed_in_a_process_of_their_own(profile: DeviceProfile) -> None:
-    (calls,) = profile.batches
+    assert isinstance(profile.times, CallTimes)
+    (calls,) = profile.times.batches
     assert [calls.summary(number).calls for number in (0, 1)] == [16, 16]
     assert profile.target == TARGET
     assert profile.runtime == "onnxruntime"
@@ -130,6 +132,8 @@ def test_the_anchor_is_open_several_times_in_each_batch() -> None:
     protocol = Protocol(calls=2, batch_s=0.0, repeats=2, anchors=3, least_rounds=4, most_rounds=4)
     made = replace(pack(2), protocol=protocol)
     assert made.batches == [[0, 0, 0, 1]] * 2
-    first, second = measured(made, [chain(4), chain(2)]).batches
+    times = measured(made, [chain(4), chain(2)]).times
+    assert isinstance(times, CallTimes)
+    first, second = times.batches
     assert [calls.summary(0).calls for calls in (first, second)] == [24, 24]
     assert [calls.summary(1).calls for calls in (first, second)] == [8, 8]

@@ -1,0 +1,65 @@
+"""A device profile of times that another tool measured."""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from automl.core.errors import InputError
+from automl.runtime.device_profile import FORMAT, DeviceProfile
+from automl.runtime.target import Target
+from automl.runtime.times_file import read_times
+
+
+def imported(times: Path, pack: Path, device_name: str, tool: str) -> DeviceProfile:
+    """Puts the times of a pack's networks beside what the networks are.
+
+    Args:
+        times: CSV file, as `read_times` reads it.
+        pack: Zip file of the networks, from `write_pack`.
+        device_name: What the device is called.
+        tool: What timed the networks, with its version.
+
+    Raises:
+        InputError: If one of the files is not what it must be, or they do not fit.
+    """
+    content = _content(pack)
+    try:
+        target = Target.from_json(content)
+        policies = tuple({str(group): int(kept) for group, kept in policy.items()} for policy in content["policies"])
+        reference = range(len(policies)).index(int(content["reference"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _no_pack(pack, f"its pack.json is not whole ({type(error).__name__}: {error})") from error
+    return DeviceProfile(
+        target=target,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        device={"name": device_name},
+        runtime=tool,
+        version="",
+        policies=policies,
+        reference=reference,
+        times=read_times(times, len(policies)),
+    )
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    """`pack.json` of a pack."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = json.loads(archive.read("pack.json").decode())
+    except (OSError, EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise _no_pack(path, str(error)) from error
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise _no_pack(path, f"its format is {found!r} and not {FORMAT!r}")
+    return dict(content)
+
+
+def _no_pack(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"`--pack` must be a file that `automl profile --out pack.zip` wrote, but {path} is none: {reason}. Give the "
+        "pack whose networks were timed."
+    )
