@@ -3,9 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,11 @@ from automl.tracing.channel_map import TracedModel
 
 Say = Callable[[str], None]
 _LEAST_MARGIN = 0.03
+_MOST_MARGIN = 0.5
 _LEAST_CLEAN = 0.5
 _POOR_FIT = 0.05
+_MOST_DRIFT = 0.1
+_OLD = timedelta(days=180)
 _BYTES: dict[Precision, int] = {"fp32": 4, "int8": 1}
 """Of one weight."""
 
@@ -50,9 +54,11 @@ class DeviceLatency:
     def margin(self) -> float:
         """Share of a latency budget that policies leave: what is predicted of the one that is found may be too little.
 
-        Half of the worst error, because the search looks for policies that are predicted too fast.
+        Half of the worst error, because the search looks for policies that are predicted too fast; twice as much where
+        most calls were interrupted, which makes the error itself uncertain.
         """
-        return max(_LEAST_MARGIN, self.fit.error.worst / 2)
+        margin = max(_LEAST_MARGIN, self.fit.error.worst / 2)
+        return margin if _left_alone(self.profile) else min(2 * margin, _MOST_MARGIN)
 
 
 def target_of(spec: str, graph: ModelGraph, precision: Precision, threads: int) -> Target:
@@ -171,29 +177,60 @@ def _fit(profile: DeviceProfile, graph: ModelGraph) -> LatencyFit:
     return fit_layers(graph, policies, layers_ms, np.maximum(latency_ms - layers_ms.sum(axis=1), 0.0))
 
 
-def device_lines(latency: DeviceLatency) -> list[str]:
-    """What a user should know of the device's times: where they are from, and how far they can be trusted."""
+def device_lines(latency: DeviceLatency, now: datetime) -> list[str]:
+    """What a user should know of the device's times: where they are from, and how far they can be trusted.
+
+    Args:
+        latency: What is known.
+        now: Today, with its time zone.
+    """
     profile, error = latency.profile, latency.fit.error
     target = profile.target
     runtime, dense_ms = f"{profile.runtime} {profile.version}".strip(), Metric.LATENCY.text(latency.reference_ms)
     drift = "" if profile.drift is None else f"; meanwhile the dense network's time drifted by {profile.drift:.0%}"
-    lines = [
+    return [
         f"Device: {profile.device.get('cpu') or profile.device.get('name')}, {runtime}, {target.precision}, "
         f"{target.threads} thread(s), batch 1; the dense float network takes {dense_ms}.",
         f"Predicted latency is off by {error.mean:.1%} on average, {error.worst:.1%} at worst, rank correlation "
         f"{error.rank_correlation:.3f} (cross-validated over {error.networks} networks){drift}.",
+        *_warnings(latency, now),
     ]
-    if profile.clean is not None and profile.clean < _LEAST_CLEAN:
-        lines.append(
+
+
+def _warnings(latency: DeviceLatency, now: datetime) -> Iterator[str]:
+    profile, again = latency.profile, "Stop what else runs on the device, and time it again."
+    if not _left_alone(profile):
+        yield (
             f"Only {profile.clean:.0%} of the timed calls were left alone by other programs, which makes these times "
-            "uncertain. Stop what else runs on the device, or time it again later."
+            f"uncertain: the margin is twice as wide. {again}"
         )
-    if error.mean > _POOR_FIT:
-        lines.append(
+    if profile.drift is not None and profile.drift > _MOST_DRIFT:
+        yield (
+            f"A drift above {_MOST_DRIFT:.0%} is much: the device changed its speed meanwhile. Ratios make up for it, "
+            f"absolute milliseconds do not. {again}"
+        )
+    if latency.fit.error.mean > _POOR_FIT:
+        yield (
             f"A mean error above {_POOR_FIT:.0%} is much: the device is noisy, or its runtime does what the features "
             "cannot tell. The margin is wider for it."
         )
-    return lines
+    age = _age(profile, now)
+    if age is None or age > _OLD:
+        said = f"{age.days} days ago" if age is not None else f"at {profile.created!r}, which is no date"
+        yield f"These times were measured {said}; devices and their systems change. Time the device again."
+
+
+def _left_alone(profile: DeviceProfile) -> bool:
+    return profile.clean is None or profile.clean >= _LEAST_CLEAN
+
+
+def _age(profile: DeviceProfile, now: datetime) -> timedelta | None:
+    """How long ago the device was timed; None where the profile does not say when."""
+    try:
+        created = datetime.fromisoformat(profile.created)
+    except ValueError:
+        return None
+    return now - (created if created.tzinfo else created.replace(tzinfo=UTC))
 
 
 def cache_folder() -> Path:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -188,7 +188,7 @@ def introduce(subject: Subject, conversation: Conversation) -> None:
         f"{len(subject.traced.graph.prunable)} channel groups{said}, about 10^{space.log10_size:.0f} policies."
     )
     if subject.latency is not None:
-        for line in device_lines(subject.latency):
+        for line in device_lines(subject.latency, datetime.now(UTC)):
             conversation.say(line)
     by_default = subject.config.channel_multiple is None and subject.time_counts
     if by_default and default_rule(subject.traced.graph, timed=True).multiple == TIMED_MULTIPLE:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from automl.store.config import RunConfig
 from automl.tracing.channel_map import TracedModel
 from tests.devices import by_macs, profile
 
+TODAY = datetime(2026, 2, 1, tzinfo=UTC)
+"""A month after the profile of `tests.devices`."""
 CHAIN = "tests.automl.pipeline.test_profiling:chain"
 
 
@@ -130,8 +133,8 @@ def test_this_machine_is_timed_once(measured: DeviceProfile, tmp_path: Path, mon
 def test_what_is_known_of_the_device_is_said(measured: DeviceProfile) -> None:
     _, traced, _ = open_space(CONFIG, timed=True)
     quiet = device_latency(measured, traced.graph)
-    assert any("A Fine CPU" in line and "onnxruntime 9.9" in line for line in device_lines(quiet))
-    assert len(device_lines(quiet)) == 2
+    assert any("A Fine CPU" in line and "onnxruntime 9.9" in line for line in device_lines(quiet, TODAY))
+    assert len(device_lines(quiet, TODAY)) == 2
 
 
 def test_a_noisy_device_is_warned_about_and_gets_a_wider_margin(measured: DeviceProfile) -> None:
@@ -142,10 +145,53 @@ def test_a_noisy_device_is_warned_about_and_gets_a_wider_margin(measured: Device
     disturbed = calls.ms * np.exp(generator.normal(0, 0.2, len(calls.ms)))
     noisy = replace(measured, times=CallTimes((Calls(calls.network, disturbed, np.zeros(len(calls.ms), dtype=bool)),)))
     latency: DeviceLatency = device_latency(noisy, traced.graph)
-    said = " ".join(device_lines(latency))
+    said = " ".join(device_lines(latency, TODAY))
     assert "Only 0% of the timed calls" in said
     assert "A mean error above 5%" in said
+    assert latency.margin == min(latency.fit.error.worst, 0.5)  # twice the half of it
     assert latency.margin > 0.1
+
+
+def test_half_of_the_calls_left_alone_are_enough(measured: DeviceProfile) -> None:
+    _, traced, _ = open_space(CONFIG, timed=True)
+    assert isinstance(measured.times, CallTimes)
+    (calls,) = measured.times.batches
+    margins = {}
+    for share in (0.5, 0.4):
+        clean = np.arange(len(calls.ms)) < np.ceil(share * len(calls.ms))
+        latency = device_latency(replace(measured, times=CallTimes((replace(calls, clean=clean),))), traced.graph)
+        margins[share] = latency.margin
+        assert any("left alone" in line for line in device_lines(latency, TODAY)) == (share < 0.5)
+    assert margins[0.4] == 2 * margins[0.5]
+
+
+def test_a_device_that_changes_its_speed_is_warned_about(measured: DeviceProfile) -> None:
+    _, traced, _ = open_space(CONFIG, timed=True)
+    assert isinstance(measured.times, CallTimes)
+    (calls,) = measured.times.batches
+    rows = calls.to_json()
+    for factor in (1.05, 1.2):
+        slower = [[number, factor * ms, clean] for number, ms, clean in rows]
+        batches = (Calls.of([*rows, *slower]),)
+        said = device_lines(device_latency(replace(measured, times=CallTimes(batches)), traced.graph), TODAY)
+        assert any("A drift above 10%" in line for line in said) == (factor > 1.1)
+
+
+@pytest.mark.parametrize(
+    ("created", "words"),
+    [
+        ("2026-01-31T00:00:00Z", None),
+        ("2025-10-01T00:00:00Z", None),
+        ("2025-07-01T00:00:00Z", "measured 215 days ago"),
+        ("2025-07-01T00:00:00", "measured 215 days ago"),
+        ("long ago", "'long ago', which is no date"),
+    ],
+)
+def test_old_times_are_warned_about(measured: DeviceProfile, created: str, words: str | None) -> None:
+    _, traced, _ = open_space(CONFIG, timed=True)
+    lines = device_lines(device_latency(replace(measured, created=created), traced.graph), TODAY)
+    said = " ".join(line for line in lines if "Time the device again" in line)
+    assert (said == "") if words is None else (words in said)
 
 
 def whole(measured: DeviceProfile) -> DeviceProfile:
@@ -171,7 +217,7 @@ def test_another_tools_times_of_whole_networks_are_fitted_as_ours_are(measured: 
     latency, ours = device_latency(whole(measured), traced.graph), device_latency(measured, traced.graph)
     assert latency.reference_ms == pytest.approx(ours.reference_ms)
     assert latency.margin == pytest.approx(ours.margin, rel=1e-3)
-    first, second = device_lines(latency)  # nothing of interruptions
+    first, second = device_lines(latency, TODAY)  # nothing of interruptions
     assert first.startswith("Device: Pixel 1, benchmark_model 2.16, fp32,")
     assert "cross-validated over 33 networks" in second
     assert "drift" not in second
