@@ -27,10 +27,12 @@ from automl.pipeline.baseline import describe_start, ensure_baseline
 from automl.pipeline.clocking import clock
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.coverage import coverage
-from automl.pipeline.finishing import budget_lines, export_network, finish
+from automl.pipeline.exporting import export_network
+from automl.pipeline.finishing import finish
 from automl.pipeline.held import held
 from automl.pipeline.profiling import device_lines
 from automl.pipeline.promotion import candidates, promote
+from automl.pipeline.results import budget_lines
 from automl.pipeline.searching import Found, dense_network, run_search
 from automl.pipeline.settling import settle
 from automl.pipeline.subject import Subject, open_subject

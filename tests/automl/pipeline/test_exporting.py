@@ -9,13 +9,12 @@ from automl.compress.surgery import slim
 from automl.core.policy import CompressionPolicy
 from automl.export.policy_file import read_policy
 from automl.pipeline.describing import describe
-from automl.pipeline.finishing import export_network, winner
+from automl.pipeline.exporting import export_network
 from automl.pipeline.held import held
-from automl.pipeline.searching import Found
 from automl.pipeline.subject import Subject, open_subject
 from automl.store.config import RunConfig
 
-HIDDEN_LINEAR = "tests.automl.pipeline.test_finishing:hidden_linear"
+HIDDEN_LINEAR = "tests.automl.pipeline.test_exporting:hidden_linear"
 
 
 def hidden_linear(classes: int = 10) -> nn.Module:
@@ -41,9 +40,3 @@ def test_an_export_has_the_list_of_channels_and_both_files_describe_one_network(
     assert json.loads((tmp_path / "channels.json").read_text()) == [3, 4, 6, 12]
     described = [describe(HIDDEN_LINEAR, policy_file=tmp_path / f"{name}.json") for name in ("channels", "policy")]
     assert described[0].policy == described[1].policy == read_policy(tmp_path / "policy.json").policy
-
-
-def test_the_winner_is_who_made_the_policy_and_what_needs_no_search_comes_first() -> None:
-    policies = {name: CompressionPolicy({"0": width}) for name, width in (("uniform", 4), ("solver", 6), ("ddpg", 8))}
-    found = Found(policies["uniform"], policies["solver"], (), None, 0, 0.0)
-    assert {name: winner(found, policy, "ddpg") for name, policy in policies.items()} == {n: n for n in policies}
