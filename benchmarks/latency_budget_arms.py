@@ -29,7 +29,8 @@ from automl.export.session import OnnxClassifier
 from automl.export.weights_file import WeightsInfo, write_weights
 from automl.pipeline.clocking import times_ms
 from automl.pipeline.conversation import Conversation
-from automl.pipeline.finishing import export_network, finetuned
+from automl.pipeline.exporting import export_network
+from automl.pipeline.finishing import finetuned
 from automl.pipeline.held import held
 from automl.pipeline.probing import exported_graph
 from automl.pipeline.promotion import candidates, promote

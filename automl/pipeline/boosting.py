@@ -39,7 +39,7 @@ def boosted(run: Run, subject: Subject, problem: Problem, conversation: Conversa
         problem: Of the subject.
         conversation: Shows what was timed.
     """
-    if subject.latency is None or not subject.clocked:
+    if subject.latency is None or not (subject.clocked and subject.budget.limits_of(Metric.LATENCY)):
         return subject
     path = run.state / "boost.json"
     ratio = _read(path)

@@ -17,6 +17,7 @@ from automl.pipeline.conversation import Conversation
 from automl.pipeline.profiling import Say
 from automl.pipeline.subject import Subject, open_subject
 from automl.report.progress import Progress
+from automl.runtime.call_times import CallTimes
 from automl.runtime.calls import Calls
 from automl.runtime.device_profile import DeviceProfile
 from automl.runtime.pack import Pack
@@ -48,7 +49,7 @@ def timed(pack: Pack, graphs: Sequence[onnx.ModelProto]) -> DeviceProfile:
     """A device on which time is a matter of multiply-adds, and of nothing else."""
     speed = by_macs(trace_prunable(wide(), (1, 8, 8)))
     calls = Calls.of([[number, speed(policy), 1] for number, policy in enumerate(pack.policies)])
-    return DeviceProfile(pack.target, "", {}, "onnxruntime", "9.9", pack.policies, 0, (calls,))
+    return DeviceProfile(pack.target, "", {}, "onnxruntime", "9.9", pack.policies, 0, CallTimes((calls,)))
 
 
 @pytest.fixture

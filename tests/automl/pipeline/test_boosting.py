@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automl.core.budget import Metric
+from automl.core.budget import Budget, Metric
 from automl.core.evaluation import Evaluation
 from automl.core.knob import policy_of
 from automl.core.policy import CompressionPolicy
@@ -75,6 +75,11 @@ def test_a_resumed_search_has_the_same_limits(run: Run, subject: Subject, monkey
 
 def test_what_is_meant_for_another_device_is_left_to_its_profile(run: Run, elsewhere: Subject) -> None:
     assert boosted(run, elsewhere, problem(elsewhere), Conversation.silent()) is elsewhere
+
+
+def test_without_a_limit_on_latency_nothing_is_timed(run: Run, subject: Subject) -> None:
+    free = replace(subject, budget=Budget.parse("0.5flops"))
+    assert boosted(run, free, problem(free), Conversation.silent()) is free
 
 
 def test_where_nothing_is_timed_fast_enough_the_limits_stay(
