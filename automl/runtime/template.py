@@ -17,7 +17,8 @@ from automl.core.errors import ExportError
 from automl.core.graph import Extent, ModelGraph
 
 _LARGE = 512
-"""Values of a constant that is better made when the file is loaded."""
+"""Values of a weight that is better made when the file is loaded. Vectors are not: OpenVINO computes a layer in
+integers only where it can read its scales."""
 _SIZED = onnx.TensorProto.INT64
 """Type of constants that hold sizes, where they have one dimension at most."""
 
@@ -83,7 +84,7 @@ class GraphTemplate:
                 tensor = numpy_helper.from_array(sizes.astype(kind.dtype).reshape(kind.shape), name)
             else:
                 shape = [extent.size(channels) for extent in constant.shape]
-                if math.prod(shape) > _LARGE:
+                if len(shape) > 1 and math.prod(shape) > _LARGE:
                     tensor, maker = _filled(name, shape, constant.tensor.data_type)
                     makers.append(maker)
                 else:

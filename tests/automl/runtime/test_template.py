@@ -34,6 +34,15 @@ def test_large_weights_are_made_at_load() -> None:
     assert graph.node[0].output[0] == graph.node[1].input[1]
 
 
+def test_scales_and_biases_stand_in_the_file() -> None:
+    # OpenVINO computes a layer in integers only where it reads its scales.
+    scales = numpy_helper.from_array(np.ones(1000, np.float32), "w")
+    node = onnx.helper.make_node("Mul", ["x", "w"], ["y"])
+    proto = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [], [scales]))
+    graph = GraphTemplate(tiny_graph(), [Sample(each, proto) for each in (WHOLE, NARROW)]).at(WHOLE).graph
+    assert [node.op_type for node in graph.node] == ["Mul"]
+
+
 def test_samples_of_other_operators_are_refused() -> None:
     with pytest.raises(ExportError, match="same operators at every width"):
         GraphTemplate(tiny_graph(), [sample(WHOLE, ["Gemm"], 16), sample(NARROW, ["MatMul"], 5)])
