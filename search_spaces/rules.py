@@ -8,8 +8,9 @@ from automl.core.graph import ModelGraph
 WIDE_GROUP = 64
 """Networks whose widest group has at most this many channels need finer steps than `LARGE_MULTIPLE`."""
 TIMED_MULTIPLE = 16
-"""Where time counts: the kernels of ONNX Runtime compute 16 channels at a time, and its integer depthwise layers of
-other widths take 3 to 4 times as long."""
+"""Where time counts: the kernels of ONNX Runtime and OpenVINO compute 16 channels at a time. Integer depthwise layers
+of other widths take 3 to 4 times as long in the first; in the second a depthwise layer of 120 channels takes longer
+than one of 128."""
 LARGE_MULTIPLE = 8
 SMALL_MULTIPLE = 4
 

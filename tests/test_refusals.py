@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from automl.models.registry import build
+from automl.runtime import measuring
 from tests.command_line import Ended, automl
 
 Search = Callable[..., Ended]
@@ -63,6 +64,7 @@ def refused(ended: Ended, *words: str) -> None:
         (("--precision", "int4"), ("fp32 or int8",)),
         (("--precision", "fp32", "--bits", "8"), ("--bits 8",)),
         (("--threads", "0"), ("--threads",)),
+        (("--runtime", "ort"), ("--runtime", "onnxruntime, openvino", "'ort'")),
         (("--config", "nowhere.toml"), ("nowhere.toml",)),
         (("--name", "../escape"), ("--name", "no path")),
         (("--name", ".hidden"), ("--name",)),
@@ -90,6 +92,14 @@ def test_an_unknown_name_or_a_value_out_of_range(
 )
 def test_a_budget_that_cannot_be(search: Search, budget: str, words: tuple[str, ...]) -> None:
     refused(search(budget=budget), *words)
+
+
+@pytest.mark.parametrize(("budget", "arguments"), [("0.5latency", ()), ("0.5flops", ("--precision", "int8"))])
+def test_a_runtime_that_is_not_installed(
+    search: Search, monkeypatch: pytest.MonkeyPatch, budget: str, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(measuring, "find_spec", lambda name: None)
+    refused(search("--runtime", "openvino", *arguments, budget=budget), 'pip install "automl-compress[openvino]"')
 
 
 def test_no_budget_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

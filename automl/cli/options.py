@@ -19,6 +19,10 @@ Device = Annotated[str | None, typer.Option(help="Where to compute: auto, cpu or
 Config = Annotated[Path | None, typer.Option(help="TOML file with any of these settings.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run in the runs folder, or path of one.")]
+Runtime = Annotated[
+    str | None,
+    typer.Option(help="What latencies are those of: onnxruntime, or openvino (an extra) in true float32 or int8."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write the result as JSON to stdout; the rest goes to stderr.")]
 InputSize = Annotated[int | None, typer.Option("--input-size", help="Height and width of the images, in pixels.")]
 Epochs = Annotated[int | None, typer.Option(help="Epochs of training; the default follows the size of the data.")]

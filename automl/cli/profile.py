@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from automl.cli.options import Config, Data, InputSize, Limit, Model
+from automl.cli.options import Config, Data, InputSize, Limit, Model, Runtime
 
 _PACK, _PROFILE = Path("pack.zip"), Path("device.json")
 
@@ -19,6 +19,7 @@ def profile(
     input_size: InputSize = None,
     precision: Annotated[str | None, typer.Option(help="fp32 or int8, as the search will have it.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of a call; 1 if not given.")] = None,
+    runtime: Runtime = None,
     divisor: Annotated[int | None, typer.Option(help="Kept channels are multiples of this.")] = None,
     min_keep: Annotated[float | None, typer.Option(help="Share of every group that always stays.")] = None,
     limit: Limit = None,
@@ -32,7 +33,7 @@ def profile(
 ) -> None:
     """Write a pack that times a network's policies on another device, for `automl search --target device.json`.
 
-    The device needs Python with numpy and onnxruntime, and nothing else: copy the pack there, run `python pack.zip
+    The device needs Python with numpy and the runtime, and nothing else: copy the pack there, run `python pack.zip
     device.json`, and copy device.json back.
 
     For another runtime than ONNX Runtime, unzip the pack, convert each models/N.onnx and time it with that runtime's
@@ -45,6 +46,7 @@ def profile(
         "precision": precision,
         "threads": threads,
         "divisor": divisor,
+        "runtime": runtime,
         "min_keep": min_keep,
         "limit": limit,
         "config": config,
@@ -62,7 +64,8 @@ def _write_pack(out: Path, given: dict[str, Any]) -> None:
     from automl.cli.settings import bits_of, resolved
 
     _check_suffix(out, ".zip")
-    settings = {name: given[name] for name in ("model", "data", "input_size", "threads", "min_keep", "limit")}
+    as_they_are = ("model", "data", "input_size", "threads", "runtime", "min_keep", "limit")
+    settings = {name: given[name] for name in as_they_are}
     settings |= {"bits": bits_of(given["precision"], None), "channel_multiple": given["divisor"]}
     config = resolved(given["config"], settings, needs_budget=False)
     from automl.pipeline.subject import write_probes  # seconds, which a refusal of the settings does not need
@@ -71,8 +74,9 @@ def _write_pack(out: Path, given: dict[str, Any]) -> None:
     console = Console(stderr=True, highlight=False)
     console.print(f"{networks} networks in {out}, {out.stat().st_size / 1e6:.1f} MB.")
     console.print(
-        f"On the device (numpy and onnxruntime): python {out.name} device.json\n"
-        "Here, with the same model, data, precision and threads: automl search --target device.json --budget 0.5latency"
+        f"On the device (numpy and {config.runtime}): python {out.name} device.json\n"
+        "Here, with the same model, data, precision, threads and runtime: "
+        "automl search --target device.json --budget 0.5latency"
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from automl.cli.options import RUNS, Config, Data, Device, InputSize, Json, Limit, Model, Runs
+from automl.cli.options import RUNS, Config, Data, Device, InputSize, Json, Limit, Model, Runs, Runtime
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -18,7 +18,7 @@ def search(
             help="What the result may cost: 0.25flops, 0.5latency, 0.3params, 0.2size, 0.02bops (fractions of the "
             "dense float model) or 150Mflops, 5ms, 1.2Mparams, 2MB, 8Gbops; join several by commas. flops are "
             "multiply-adds, counted once; bops are these times the bits of weights and inputs; latency is that of one "
-            "image in ONNX Runtime, on this machine or on the one of `--target`."
+            "image in the `--runtime`, on this machine or on the one of `--target`."
         ),
     ] = None,
     model: Model = None,
@@ -62,6 +62,7 @@ def search(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads of a call whose latency counts; 1 if not given.")
     ] = None,
+    runtime: Runtime = None,
     importance: Annotated[
         str | None, typer.Option(help="How channels are ranked: obs, l1, l2, taylor, bn or random.")
     ] = None,
@@ -99,6 +100,7 @@ def search(
         "first_last_bits": first_last_bits,
         "target": None if target is None else str(target),
         "threads": threads,
+        "runtime": runtime,
         "importance": importance,
         "epochs": epochs,
         "finetune_epochs": finetune_epochs,

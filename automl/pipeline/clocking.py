@@ -43,7 +43,7 @@ def clock(subject: Subject, policy: CompressionPolicy, path: Path) -> Clock:
 
     Raises:
         ExportError: If the dense network cannot be exported.
-        AutoMLError: If ONNX Runtime does not run one of them.
+        AutoMLError: If the runtime does not run one of them.
     """
     model, traced = subject.model.eval(), subject.traced
     dense = dense_policy(traced.graph).channels
@@ -77,7 +77,7 @@ def policies_ms(subject: Subject, policies: Sequence[CompressionPolicy]) -> list
 
     Raises:
         ExportError: If one cannot be exported.
-        AutoMLError: If ONNX Runtime does not run one of them.
+        AutoMLError: If the runtime does not run one of them.
     """
     model, traced = subject.model.eval(), subject.traced
     dense = dense_policy(traced.graph).channels
@@ -87,7 +87,8 @@ def policies_ms(subject: Subject, policies: Sequence[CompressionPolicy]) -> list
 
 
 def _timed(subject: Subject, policies: Sequence[Mapping[str, int]], graphs: Sequence[onnx.ModelProto]) -> DeviceProfile:
-    target = target_of(subject.config.model, subject.traced.graph, "fp32", subject.config.threads)
+    config = subject.config
+    target = target_of(config.model, subject.traced.graph, "fp32", config.threads, subject.runtime)
     weights = tuple(graph.ByteSize() for graph in graphs)
     return measured(Pack(target, tuple(policies), 0, weights, _PROTOCOL), graphs)
 
@@ -104,7 +105,7 @@ def _timing(profile: DeviceProfile) -> Timing:
     names, times = ("dense", "exported", "float")[: len(profile.policies)], profile.times
     assert isinstance(times, CallTimes)  # because they were measured here
     return Timing(
-        runtime=profile.runtime,
+        runtime=profile.target.runtime,
         version=profile.version,
         cpu=str(profile.device.get("cpu") or profile.device.get("name")),
         threads=profile.target.threads,

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from torch import nn
 
 from automl.core.budget import Metric
@@ -27,7 +27,7 @@ from automl.runtime.measuring import measured
 from automl.runtime.pack import Pack
 from automl.runtime.runner import cpu_name
 from automl.runtime.table_times import TableTimes
-from automl.runtime.target import Precision, Target
+from automl.runtime.target import Precision, Runtime, Target
 from automl.tracing.channel_map import TracedModel
 
 Say = Callable[[str], None]
@@ -61,10 +61,12 @@ class DeviceLatency:
         return margin if _left_alone(self.profile) else min(2 * margin, _MOST_MARGIN)
 
 
-def target_of(spec: str, graph: ModelGraph, precision: Precision, threads: int) -> Target:
+def target_of(
+    spec: str, graph: ModelGraph, precision: Precision, threads: int, runtime: Runtime = Runtime.ONNXRUNTIME
+) -> Target:
     """What times of this network are about."""
     channels, height, width = graph.input_shape
-    return Target(spec, graph_digest(graph), (channels, height, width), precision, threads)
+    return Target(spec, graph_digest(graph), (channels, height, width), precision, threads, runtime)
 
 
 def graph_digest(graph: ModelGraph) -> str:
@@ -77,13 +79,14 @@ def profile_from_file(path: Path, target: Target) -> DeviceProfile:
     """The times in a file, which must be about `target`.
 
     Raises:
-        InputError: If it cannot be read, or is about another network, input, precision or number of threads.
+        InputError: If it cannot be read, or is about another network, input, precision, number of threads or runtime.
     """
     profile = read_profile(path)
     for name, asked, found in _differences(target, profile.target):
         raise InputError(
             f"A device profile must be of the network that is searched, but {path} has the {name} {found} and the "
-            f"search {asked}. Make a pack of this search with `automl profile` and run it on the device."
+            f"search {asked}. Ask for what it has, or make a pack of this search with `automl profile` and run it on "
+            "the device."
         )
     return profile
 
@@ -102,12 +105,12 @@ def local_profile(
 
     Raises:
         ExportError: If the network cannot be exported.
-        AutoMLError: If ONNX Runtime does not run it.
+        AutoMLError: If the runtime does not run it.
     """
     path = cache_folder() / f"{_key(target, knobs)}.json"
     with suppress(InputError):  # not there, or not whole: it is measured anew
         return profile_from_file(path, target)
-    say(f"Timing {PROBES + 1} networks of this architecture in ONNX Runtime, half a minute or so.")
+    say(f"Timing {PROBES + 1} networks of this architecture in {target.runtime.label}, half a minute or so.")
     pack, graphs = probing_pack(model, traced, knobs, target)
     profile = measured(pack, graphs)
     write_profile(path, profile)
@@ -186,7 +189,8 @@ def device_lines(latency: DeviceLatency, now: datetime) -> list[str]:
     """
     profile, error = latency.profile, latency.fit.error
     target = profile.target
-    runtime, dense_ms = f"{profile.runtime} {profile.version}".strip(), Metric.LATENCY.text(latency.reference_ms)
+    release = profile.version.split("-")[0]  # OpenVINO goes on with its build
+    runtime, dense_ms = f"{profile.runtime} {release}".strip(), Metric.LATENCY.text(latency.reference_ms)
     drift = "" if profile.drift is None else f"; meanwhile the dense network's time drifted by {profile.drift:.0%}"
     return [
         f"Device: {profile.device.get('cpu') or profile.device.get('name')}, {runtime}, {target.precision}, "
@@ -240,12 +244,18 @@ def cache_folder() -> Path:
 
 def _differences(asked: Target, found: Target) -> list[tuple[str, object, object]]:
     """Name, asked and found, of what is not the same; the spec counts for nothing where the networks are equal."""
-    names = ("precision", "threads", "input") if asked.graph == found.graph else ("arch", "input", "graph")
+    names = ("precision", "threads", "runtime", "input") if asked.graph == found.graph else ("arch", "input", "graph")
     pairs = [(name, getattr(asked, name), getattr(found, name)) for name in names]
-    return [(name, ours, theirs) for name, ours, theirs in pairs if ours != theirs]
+    return [(name, ours, theirs) for name, ours, theirs in pairs if ours != theirs and theirs is not Runtime.OTHER]
 
 
 def _key(target: Target, knobs: Sequence[Knob]) -> str:
     widths = [knob.choices for knob in knobs if knob.kind == "channels"]
-    facts = [asdict(target), widths, onnxruntime.__version__, cpu_name(), PROBES]
+    facts = [asdict(target), widths, _packages(target.runtime), cpu_name(), PROBES]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _packages(runtime: Runtime) -> list[tuple[str, str]]:
+    """Name and version of what is installed of a runtime; it is not imported for that."""
+    names = sorted(set(packages_distributions().get(runtime.value, [])))
+    return [(name, version(name)) for name in names]

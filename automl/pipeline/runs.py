@@ -40,6 +40,7 @@ from automl.report.console import show_coverage
 from automl.report.metrics import BudgetLine, Metrics
 from automl.report.quantity import percent, share
 from automl.runtime.device_profile import write_profile
+from automl.runtime.measuring import refuse_without
 from automl.store.config import RunConfig, load_config, to_toml
 from automl.store.files import unwritable, write_text
 from automl.store.manifest import check_fingerprint, new_manifest, read_manifest, write_manifest
@@ -195,8 +196,8 @@ def introduce(subject: Subject, conversation: Conversation) -> None:
     by_default = subject.config.channel_multiple is None and subject.time_counts
     if by_default and default_rule(subject.traced.graph, timed=True).multiple == TIMED_MULTIPLE:
         conversation.say(
-            f"Widths are multiples of {TIMED_MULTIPLE}, because ONNX Runtime computes so many channels at a time "
-            "(`--divisor` changes it)."
+            f"Widths are multiples of {TIMED_MULTIPLE}, because {subject.runtime.label} computes so many channels at a "
+            "time (`--divisor` changes it)."
         )
     for limit in subject.budget.limits:
         dense, asked = limit.metric.of(subject.dense_cost), limit.asked(subject.dense_cost)
@@ -254,6 +255,8 @@ def _same_subject(run: Run, config: RunConfig) -> Subject:
     # A run's policies were costed by its own times, whatever is measured today.
     timed = replace(config, target=str(run.device)) if run.device.is_file() else config
     subject = replace(open_subject(timed), config=config)
+    if subject.clocked:
+        refuse_without(subject.runtime)
     check_fingerprint(read_manifest(run.manifest).fingerprint, subject.fingerprint)
     return subject
 

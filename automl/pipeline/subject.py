@@ -31,8 +31,9 @@ from automl.pipeline.profiling import (
     profile_from_file,
     target_of,
 )
+from automl.runtime.measuring import refuse_without
 from automl.runtime.pack import write_pack
-from automl.runtime.target import Target
+from automl.runtime.target import Precision, Runtime, Target, find_runtime
 from automl.search.curves import refuse_without_tensorboard
 from automl.search.registry import find_engine
 from automl.store.config import RunConfig
@@ -76,6 +77,11 @@ class Subject:
         return self.latency is not None or self.config.bits == INT8
 
     @property
+    def runtime(self) -> Runtime:
+        """What latencies are those of."""
+        return find_runtime(self.config.runtime)
+
+    @property
     def model(self) -> nn.Module:
         """The dense network; trained in place where its weights are not."""
         return self.network.model
@@ -96,6 +102,8 @@ def open_subject(config: RunConfig, say: Say = lambda _: None) -> Subject:
     budget = _checked_settings(config)
     device = find_device(config.device)
     timed = bool(budget.limits_of(Metric.LATENCY))
+    if config.target is None and (timed or config.bits == INT8):
+        refuse_without(find_runtime(config.runtime))
     network, traced, space = open_space(config, timed=timed)
     latency = _device_latency(config, network.model, traced, space, say) if timed else None
     cost_model = AnalyticCostModel(traced.graph, None if latency is None else latency.fit.form)
@@ -144,7 +152,8 @@ def write_probes(config: RunConfig, path: Path) -> int:
     """Writes a pack that times this network's policies on any device; returns the number of networks in it.
 
     Args:
-        config: `model`, `data`, `input_size`, `bits`, `threads` and the rule of the widths, as the search has them.
+        config: `model`, `data`, `input_size`, `bits`, `threads`, `runtime` and the rule of the widths, as the search
+            has them.
         path: The zip file.
 
     Raises:
@@ -161,7 +170,8 @@ def write_probes(config: RunConfig, path: Path) -> int:
 
 
 def _target(config: RunConfig, traced: TracedModel) -> Target:
-    return target_of(config.model, traced.graph, "fp32" if config.bits is None else "int8", config.threads)
+    precision: Precision = "fp32" if config.bits is None else "int8"
+    return target_of(config.model, traced.graph, precision, config.threads, find_runtime(config.runtime))
 
 
 def _device_latency(
@@ -206,6 +216,7 @@ def _checked_settings(config: RunConfig) -> Budget:
         BitChoices.parse(config.bits)
         first_and_last(config.first_last_bits)
     find_engine(config.engine, config.agent)
+    find_runtime(config.runtime)
     if config.tensorboard:
         refuse_without_tensorboard()
     if config.importance not in CRITERIA:

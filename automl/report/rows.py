@@ -116,7 +116,10 @@ def speed_line(metrics: Metrics) -> str:
     said = f"Latency of one image: {dense / final.latency_ms:.2f} times as fast as the dense float network"
     if metrics.quantized is not None and pruned is not None:
         said += f" ({dense / pruned:.2f} times by pruning, {pruned / final.latency_ms:.2f} times by integers)"
-    return f"{said}. Uniform and Best are predicted, the others were timed in turns in ONNX Runtime."
+    if metrics.timing is None:
+        return f"{said}. All of it is predicted by the device's profile."
+    runtime = metrics.timing.runtime.label
+    return f"{said}. Uniform and Best are predicted, the others were timed in turns in {runtime}."
 
 
 def timing_table(timing: Timing) -> TextTable:
@@ -137,10 +140,11 @@ def timing_table(timing: Timing) -> TextTable:
 
 def timing_line(timing: Timing) -> str:
     """One sentence on what the times are of."""
+    release = timing.version.split("-")[0]  # OpenVINO goes on with its build
     return (
-        f"{timing.runtime} {timing.version} on {timing.cpu}, {_counted(timing.threads, 'thread')}, batch 1, in turns "
-        f"in one fresh process. The dense network's time moved by {percent(timing.drift)} meanwhile; the latencies "
-        "above follow from each network's ratio to it. Clean calls are those that nothing interrupted."
+        f"{timing.runtime.label} {release} on {timing.cpu}, {_counted(timing.threads, 'thread')}, batch 1, in turns in "
+        f"one fresh process. The dense network's time moved by {percent(timing.drift)} meanwhile; the latencies above "
+        "follow from each network's ratio to it. Clean calls are those that nothing interrupted."
     )
 
 

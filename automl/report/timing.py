@@ -5,14 +5,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from automl.runtime.calls import Summary
+from automl.runtime.target import Runtime
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Calls of several networks in turns, in one process."""
 
-    runtime: str
-    """Name of what ran the networks."""
+    runtime: Runtime
+    """What ran the networks."""
     version: str
     """Its version."""
     cpu: str
@@ -32,4 +33,4 @@ class Timing:
     def from_json(cls, value: Mapping[str, Any]) -> "Timing":
         """Reads what `to_json` gave; raises `KeyError` or `TypeError` on anything else."""
         networks = {name: Summary(**each) for name, each in value["networks"].items()}
-        return cls(**{**value, "networks": networks})
+        return cls(**{**value, "runtime": Runtime(value["runtime"]), "networks": networks})

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from automl.core.errors import InputError
 from automl.runtime.call_times import CallTimes
 from automl.runtime.table_times import TableTimes
-from automl.runtime.target import Target
+from automl.runtime.target import Runtime, Target
 from automl.store.files import write_text
 
 FORMAT = "automl-device-profile/1"
@@ -115,6 +115,8 @@ def profile_of(table: Mapping[str, Any]) -> DeviceProfile:
 def _times_of(table: Mapping[str, Any], networks: int) -> Times:
     match table.get("kind", CallTimes.kind):  # the runner on a device leaves it out
         case CallTimes.kind:
+            if Target.from_json(table).runtime is Runtime.OTHER:
+                raise ValueError(f"the runtime is {table['runtime']['name']!r}")
             return CallTimes.of(table[CallTimes.kind], networks)
         case TableTimes.kind:
             return TableTimes.of(table[TableTimes.kind], networks)

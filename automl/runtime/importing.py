@@ -4,13 +4,14 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from automl.core.errors import InputError
 from automl.runtime.device_profile import FORMAT, DeviceProfile
-from automl.runtime.target import Target
+from automl.runtime.target import Target, runtime_called
 from automl.runtime.times_file import read_times
 
 
@@ -34,7 +35,7 @@ def imported(times: Path, pack: Path, device_name: str, tool: str) -> DeviceProf
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _no_pack(pack, f"its pack.json is not whole ({type(error).__name__}: {error})") from error
     return DeviceProfile(
-        target=target,
+        target=replace(target, runtime=runtime_called(tool)),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         device={"name": device_name},
         runtime=tool,

@@ -5,13 +5,24 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
 
-from automl.core.errors import AutoMLError
+from automl.core.errors import AutoMLError, InputError
 from automl.runtime.device_profile import DeviceProfile, profile_of
 from automl.runtime.pack import Pack, write_pack
+from automl.runtime.target import Runtime
+
+
+def refuse_without(runtime: Runtime) -> None:
+    """Raises `InputError`, which names the extra, where the package of a runtime is not installed."""
+    if find_spec(runtime) is None:
+        raise InputError(
+            f"`--runtime {runtime}` needs the package {runtime}, which is not installed. Install it with "
+            f'`pip install "automl-compress[{runtime}]"`, or leave the option out.'
+        )
 
 
 def measured(pack: Pack, graphs: Sequence[onnx.ModelProto]) -> DeviceProfile:
@@ -33,7 +44,7 @@ def measured(pack: Pack, graphs: Sequence[onnx.ModelProto]) -> DeviceProfile:
         if ended.returncode:
             reason = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
             raise AutoMLError(
-                f"Networks must run in ONNX Runtime to be timed, but they do not: {reason[-1]}. "
+                f"Networks must run in {pack.target.runtime.label} to be timed, but they do not: {reason[-1]}. "
                 "Look at `automl doctor`."
             )
         return profile_of(json.loads(out.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""A pack: networks to be timed, and the program that does it on any machine with numpy and ONNX Runtime."""
+"""A pack: networks to be timed, and the program that does it on any machine with numpy and the runtime."""
 
 import json
 import zipfile

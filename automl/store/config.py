@@ -50,6 +50,8 @@ class RunConfig:
     """Profile of the device that latency budgets are about, a `device.json`; None takes this machine."""
     threads: int = 1
     """CPU threads of a call whose latency counts; at least 1."""
+    runtime: str = "onnxruntime"
+    """What latencies are those of: `onnxruntime` or `openvino`."""
     bits: str | None = None
     """Bit-widths that layers may have, such as `4,8` or `w2-8a8`; None leaves the network in float."""
     first_last_bits: int = 8

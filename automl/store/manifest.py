@@ -15,7 +15,7 @@ from automl.core.errors import RunError
 from automl.store.files import write_json
 
 SCHEMA_VERSION = 1
-_PACKAGES = ("torch", "torchvision", "timm", "optuna", "onnx", "onnxruntime", "numpy")
+_PACKAGES = ("torch", "torchvision", "timm", "optuna", "onnx", "onnxruntime", "openvino", "numpy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,14 @@ MODEL = "tests.devices:wide"
 
 def toy_pack() -> None:
     """A pack of two networks in this folder, with nothing in it to run."""
-    facts = {"arch": "net", "graph": "x", "input": [1, 8, 8], "precision": "fp32", "threads": 1}
+    facts = {
+        "arch": "net",
+        "graph": "x",
+        "input": [1, 8, 8],
+        "precision": "fp32",
+        "threads": 1,
+        "runtime": {"name": "onnxruntime"},
+    }
     content = {"format": FORMAT, **facts, "policies": [{"a": 8}, {"a": 4}], "reference": 0}
     with zipfile.ZipFile("pack.zip", "w") as archive:
         archive.writestr("pack.json", json.dumps(content))

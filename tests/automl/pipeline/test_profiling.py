@@ -1,3 +1,5 @@
+import json
+import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +21,12 @@ from automl.pipeline.profiling import (
     target_of,
 )
 from automl.pipeline.subject import open_space, open_subject, write_probes
+from automl.runtime import measuring
 from automl.runtime.call_times import CallTimes
 from automl.runtime.calls import Calls
 from automl.runtime.device_profile import DeviceProfile, write_profile
 from automl.runtime.table_times import TableTimes
-from automl.runtime.target import Target
+from automl.runtime.target import Runtime, Target
 from automl.store.config import RunConfig
 from automl.tracing.channel_map import TracedModel
 from tests.devices import by_macs, profile
@@ -82,6 +85,7 @@ def test_a_budget_below_the_fastest_policy_names_the_nearest(device: Path) -> No
     [
         ({"bits": "8"}, "has the precision fp32 and the search int8"),
         ({"threads": 2}, "has the threads 1 and the search 2"),
+        ({"runtime": "openvino"}, "has the runtime onnxruntime and the search openvino"),
         ({"model": "cifar_resnet20"}, f"has the arch {CHAIN} and the search cifar_resnet20"),
     ],
 )
@@ -128,6 +132,11 @@ def test_this_machine_is_timed_once(measured: DeviceProfile, tmp_path: Path, mon
         said.append,
     )
     assert len(asked) == 3
+    # So is another runtime.
+    target = replace(measured.target, runtime=Runtime.OPENVINO)
+    local_profile(network.model, traced, space.knobs, target, said.append)
+    assert asked[3] == target
+    assert "in OpenVINO" in said[-1]
 
 
 def test_what_is_known_of_the_device_is_said(measured: DeviceProfile) -> None:
@@ -257,3 +266,22 @@ def test_a_pack_for_a_device_has_the_dense_network_and_random_policies(tmp_path:
     torch.manual_seed(0)
     assert write_probes(CONFIG, tmp_path / "pack.zip") == 33
     assert write_probes(replace(CONFIG, bits="8"), tmp_path / "int8.zip") == 34  # and the dense one in float
+
+
+def test_a_pack_for_a_runtime_that_is_not_here_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "find_spec", lambda name: None)
+    write_probes(replace(CONFIG, runtime="openvino"), tmp_path / "pack.zip")
+    with zipfile.ZipFile(tmp_path / "pack.zip") as archive:
+        assert json.loads(archive.read("pack.json"))["runtime"] == {"name": "openvino"}
+
+
+def test_a_device_with_another_runtime_is_searched_for(
+    measured: DeviceProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "find_spec", lambda name: None)  # nothing is timed here
+    target = replace(measured.target, runtime=Runtime.OPENVINO)
+    elsewhere = replace(measured, target=target, runtime="openvino", version="2026.4.1-build")
+    write_profile(tmp_path / "device.json", elsewhere)
+    subject = open_subject(replace(CONFIG, target=str(tmp_path / "device.json"), runtime="openvino"))
+    assert subject.latency is not None
+    assert any("openvino 2026.4.1," in line for line in device_lines(subject.latency, TODAY))

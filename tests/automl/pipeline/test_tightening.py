@@ -14,6 +14,7 @@ from automl.pipeline.profiling import target_of
 from automl.pipeline.runs import resume_run, start_run
 from automl.pipeline.subject import Subject, open_space
 from automl.report.timing import Timing
+from automl.runtime.target import Runtime
 from automl.store.run import Run, open_run
 from tests.automl.pipeline.test_profiling import CHAIN, CONFIG
 from tests.devices import by_macs, profile
@@ -35,7 +36,7 @@ class Machine:
         self.exported.append(policy)
         assert read_policy(path.parent / "policy.json").policy == policy
         ms = factor * (subject.cost_model(policy).latency_ms or 0)
-        return Clock(subject.dense_cost.latency_ms or 0, ms, ms, Timing("tests", "1", "A CPU", 1, 0.0, {}))
+        return Clock(subject.dense_cost.latency_ms or 0, ms, ms, Timing(Runtime.ONNXRUNTIME, "1", "A CPU", 1, 0.0, {}))
 
 
 @pytest.fixture

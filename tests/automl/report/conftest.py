@@ -6,6 +6,7 @@ import pytest
 from automl.report.metrics import BudgetLine, LayerBits, Metrics, ModelRow, SearchSummary
 from automl.report.timing import Timing
 from automl.runtime.calls import Summary
+from automl.runtime.target import Runtime
 from automl.store.config import RunConfig
 from automl.store.manifest import Fingerprint, Machine, Manifest
 
@@ -56,7 +57,7 @@ def timed(rounded: Metrics) -> Metrics:
         "exported": Summary(1.5, 1.25, 1.0, 1.75, 1000, 0.5),
         "float": Summary(2.5, 2.25, 2.0, 2.75, 1000, 0.75),
     }
-    return replace(rounded, timing=Timing("onnxruntime", "9.9", "A Fine CPU", 1, 0.04, networks))
+    return replace(rounded, timing=Timing(Runtime.ONNXRUNTIME, "9.9", "A Fine CPU", 1, 0.04, networks))
 
 
 @pytest.fixture

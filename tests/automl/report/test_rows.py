@@ -7,9 +7,12 @@ from automl.report.rows import (
     layers_table,
     result_table,
     search_line,
+    speed_line,
     timing_line,
     timing_table,
 )
+from automl.report.timing import Timing
+from automl.runtime.target import Runtime
 
 
 def test_the_final_table_has_a_column_per_network(metrics: Metrics) -> None:
@@ -45,8 +48,21 @@ def test_what_was_timed_is_told_on_its_own_terms(timed: Metrics) -> None:
     assert table.header == ("Timed", "Clean median", "p10", "Raw median", "Calls", "Clean")
     assert table.rows[0] == ("Dense, float", "4.5 ms", "4.25 ms", "4.75 ms", "4,000", "87.5%")
     assert [row[0] for row in table.rows[1:]] == ["Exported", "Exported, in float"]
-    assert timing_line(timed.timing).startswith("onnxruntime 9.9 on A Fine CPU, 1 thread, batch 1")
+    assert timing_line(timed.timing).startswith("ONNX Runtime 9.9 on A Fine CPU, 1 thread, batch 1")
     assert "moved by 4.0%" in timing_line(timed.timing)
+
+
+def test_the_speed_is_told_in_one_line(metrics: Metrics) -> None:
+    assert speed_line(metrics) == ""
+    assert metrics.finetuned is not None
+    tuned = replace(metrics.finetuned, latency_ms=2.0)
+    timed = replace(metrics, baseline=replace(metrics.baseline, latency_ms=5.0), finetuned=tuned)
+    assert speed_line(timed) == (
+        "Latency of one image: 2.50 times as fast as the dense float network. "
+        "All of it is predicted by the device's profile."
+    )
+    timing = Timing(Runtime.OPENVINO, "9.9", "A CPU", 1, 0.0, {})
+    assert speed_line(replace(timed, timing=timing)).endswith("in turns in OpenVINO.")
 
 
 def test_a_budget_line_says_asked_predicted_measured_and_met(metrics: Metrics) -> None:

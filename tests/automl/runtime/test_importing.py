@@ -1,5 +1,6 @@
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from automl.runtime.device_profile import FORMAT, read_profile, write_profile
 from automl.runtime.importing import imported
 from automl.runtime.pack import Pack, write_pack
 from automl.runtime.table_times import TableTimes
-from automl.runtime.target import Target
+from automl.runtime.target import Runtime, Target
 
 TARGET = Target("tests:chain", "digest", (4, 8, 8), "int8", 2)
 POLICIES = ({"a": 8}, {"a": 3}, {"a": 8})
@@ -33,7 +34,11 @@ def times(tmp_path: Path) -> Path:
 def test_times_of_a_pack_become_a_device_profile(tmp_path: Path, times: Path) -> None:
     write_pack(tmp_path / "pack.zip", Pack(TARGET, POLICIES, 2, (1, 1, 1)), [])
     profile = imported(times, tmp_path / "pack.zip", "Pixel 1", "TFLite benchmark_model 2.16")
-    assert (profile.target, profile.policies, profile.reference) == (TARGET, POLICIES, 2)
+    assert (profile.target, profile.policies, profile.reference) == (
+        replace(TARGET, runtime=Runtime.OTHER),
+        POLICIES,
+        2,
+    )
     assert profile.times == TableTimes((4.0, 2.0, 9.0))
     assert (profile.device["name"], profile.runtime) == ("Pixel 1", "TFLite benchmark_model 2.16")
     write_profile(tmp_path / "device.json", profile)

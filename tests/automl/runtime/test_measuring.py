@@ -1,3 +1,5 @@
+import importlib.metadata
+import importlib.util
 import itertools
 import json
 import subprocess
@@ -11,14 +13,17 @@ import pytest
 from onnx import helper, numpy_helper
 
 from automl.core.errors import AutoMLError, InputError
+from automl.runtime import measuring, runner
 from automl.runtime.call_times import CallTimes
 from automl.runtime.device_profile import DeviceProfile, profile_of, read_profile, write_profile
-from automl.runtime.measuring import measured
+from automl.runtime.measuring import measured, refuse_without
 from automl.runtime.pack import Pack, Protocol, write_pack
-from automl.runtime.target import Target
+from automl.runtime.target import Runtime, Target
 
 SHORT = Protocol(calls=2, batch_s=0.0, repeats=1, anchors=1, least_rounds=8, most_rounds=8)
 TARGET = Target("tests:chain", "digest", (4, 8, 8), "fp32", 1)
+OPENVINO = replace(TARGET, runtime=Runtime.OPENVINO)
+needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
 
 
 def chain(layers: int) -> onnx.ModelProto:
@@ -45,7 +50,7 @@ def test_networks_are_timed_in_a_process_of_their_own(profile: DeviceProfile) ->
     (calls,) = profile.times.batches
     assert [calls.summary(number).calls for number in (0, 1)] == [16, 16]
     assert profile.target == TARGET
-    assert profile.runtime == "onnxruntime"
+    assert profile.target.runtime is Runtime.ONNXRUNTIME
     dense_ms, small_ms = profile.latency_ms()
     assert dense_ms == pytest.approx(calls.summary(0).p10_ms)
     assert 0 < small_ms < dense_ms
@@ -65,6 +70,55 @@ def test_a_pack_runs_wherever_it_is_copied_to(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "Timed 2 networks" in ended.stderr
     assert read_profile(tmp_path / "device.json").policies == ({"a": 1}, {"a": 2})
+
+
+@needs_openvino
+def test_networks_are_timed_in_openvino(tmp_path: Path) -> None:
+    found = measured(replace(pack(2), target=OPENVINO), [chain(40), chain(4)])
+    assert found.target == OPENVINO
+    assert found.version.startswith(importlib.metadata.version("openvino"))
+    dense_ms, small_ms = found.latency_ms()
+    assert 0 < small_ms < dense_ms
+    write_profile(tmp_path / "device.json", found)
+    table = json.loads((tmp_path / "device.json").read_text())
+    assert table["runtime"] == {"name": "openvino", "version": found.version}
+    assert read_profile(tmp_path / "device.json").target == OPENVINO
+
+
+@needs_openvino
+def test_openvino_computes_in_true_float32() -> None:
+    generator = np.random.default_rng(0)
+    model = chain(8)
+    weight = generator.standard_normal((4, 4, 3, 3), dtype=np.float32) / 3  # keeps the maps' spread
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "w"))
+    runtimes = [runner.imported(name) for name in ("onnxruntime", "openvino")]
+    ours, theirs = (runner.opened(each, model.SerializeToString(), threads=1)() for each in runtimes)
+    (logits,) = theirs.values()
+    # bfloat16 has 8 bits: eight layers of it are 1% off.
+    np.testing.assert_allclose(logits, ours[0], atol=1e-4 * np.abs(ours[0]).max())
+
+
+@needs_openvino
+def test_openvino_reports_nothing_to_its_makers() -> None:
+    runner.imported("openvino")
+    assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
+
+
+def test_a_runtime_that_a_device_lacks_is_named(tmp_path: Path) -> None:
+    write_pack(tmp_path / "pack.zip", replace(pack(1), target=OPENVINO), [chain(1)])
+    lacking = "import runpy, sys; sys.modules['openvino'] = None; sys.argv = ['pack.zip', 'device.json']"
+    command = [sys.executable, "-c", f"{lacking}; runpy.run_path('pack.zip', run_name='__main__')"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "pip install openvino" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_missing_runtime_is_refused_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_without(Runtime.ONNXRUNTIME)
+    monkeypatch.setattr(measuring, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r'pip install "automl-compress\[openvino\]"'):
+        refuse_without(Runtime.OPENVINO)
 
 
 def test_networks_too_large_for_the_memory_run_in_batches_with_the_anchor() -> None:

@@ -10,10 +10,10 @@ from automl.core.errors import InputError
 from automl.runtime.call_times import CallTimes
 from automl.runtime.device_profile import DeviceProfile, profile_of, read_profile, write_profile
 from automl.runtime.table_times import TableTimes
-from automl.runtime.target import Target
+from automl.runtime.target import Runtime, Target
 from tests.pixel1 import pixel1_times
 
-TARGET = Target("tests:chain", "digest", (4, 8, 8), "fp32", 1)
+TARGET = Target("tests:chain", "digest", (4, 8, 8), "fp32", 1, Runtime.OTHER)
 TIMES = TableTimes((12.5, {"a": 1.0, "b": 2.5, "pool": 0.25}))
 PROFILE = DeviceProfile(
     TARGET, "2026-01-01T00:00:00Z", {"name": "phone"}, "a tool 1", "", ({"a": 2}, {"a": 1}), 0, TIMES
@@ -39,10 +39,12 @@ def test_a_table_is_written_and_read_back(tmp_path: Path) -> None:
 
 def test_a_profile_without_a_kind_is_one_of_calls() -> None:
     table = {name: value for name, value in PROFILE.to_json().items() if name not in {"kind", "table"}}
-    table["calls"] = [[[0, 2.0, 1], [1, 1.0, 1]]]
+    table |= {"calls": [[[0, 2.0, 1], [1, 1.0, 1]]], "runtime": {"name": "onnxruntime", "version": "9.9"}}
     profile = profile_of(table)
     assert isinstance(profile.times, CallTimes)
     assert profile.to_json() == {**table, "kind": "calls"}
+    with pytest.raises(ValueError, match="the runtime is 'tflite'"):  # our runner has none of that name
+        profile_of({**table, "runtime": {"name": "tflite", "version": "2"}})
 
 
 @pytest.mark.parametrize(

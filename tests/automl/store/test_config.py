@@ -20,6 +20,7 @@ FULL = RunConfig(
     device="cuda",
     target="device.json",
     threads=2,
+    runtime="openvino",
     bits="4,8",
     first_last_bits=6,
     channel_multiple=8,
