@@ -15,7 +15,7 @@ from automl.export.onnx_file import export_onnx
 from automl.export.policy_file import PolicyFile, write_policy
 from automl.export.quantized_onnx import export_quantized
 from automl.export.recount import OnnxCost, recount
-from automl.export.verify import check, check_quantized, parity
+from automl.export.verify import check, check_quantized, parity, unrest
 from automl.export.weights_file import WeightsInfo, write_weights
 from automl.pipeline.subject import Subject
 from automl.report.metrics import LayerBits
@@ -62,8 +62,10 @@ def export_network(
         return Exported(recount(path), f"agrees with torch to {result.max_abs_difference:.1e}", ())
     export_quantized(network, shape, path)
     result = parity(network, path, (batch for batch, _ in images), threads=threads)
-    check_quantized(result)
+    own = check_quantized(result, lambda: unrest(network, (batch for batch, _ in images)))
     said = f"gives torch's class to {100 * result.same_top1:.2f}% of {result.images} images"
+    if own is not None:
+        said += f" (torch itself to {100 * own.same_top1:.2f}% where they move by a hundredth of a grey level)"
     layers = [
         LayerBits(name, policy.bits[name].weight, policy.bits[name].activation, each.stored, each.executed)
         for name, each in executed_bits(path).items()

@@ -5,9 +5,10 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from torch import nn
 
 from automl.core.errors import DataError, ExportError
-from automl.export.verify import Parity, check, parity
+from automl.export.verify import Parity, check, parity, unrest
 from tests.automl.export.conftest import OwnNet
 
 
@@ -38,6 +39,7 @@ def test_a_faithful_file_passes(own_net: OwnNet, own_file: Path) -> None:
 def test_a_logit_that_is_off_is_measured_and_refused(own_net: OwnNet, own_file: Path, tmp_path: Path) -> None:
     result = parity(own_net, moved_bias(own_file, tmp_path / "m.onnx", 0.25), images())
     assert result.max_abs_difference == pytest.approx(0.25, abs=1e-5)
+    assert result.mean_abs_difference == pytest.approx(0.25 / 5, abs=1e-5)  # the logit of one class
     with pytest.raises(ExportError, match=r"differ by up to 0\.25"):
         check(result)
 
@@ -72,7 +74,7 @@ def test_a_tie_may_break_either_way(own_file: Path, own_net: OwnNet, tmp_path: P
 
 def test_nan_is_refused() -> None:
     with pytest.raises(ExportError, match="nan"):
-        check(Parity(max_abs_difference=math.nan, same_top1=1, images=1, disputed=0))
+        check(Parity(max_abs_difference=math.nan, same_top1=1, images=1, disputed=0, mean_abs_difference=math.nan))
 
 
 def test_nan_in_one_batch_is_not_lost(own_net: OwnNet, own_file: Path) -> None:
@@ -90,3 +92,24 @@ def test_the_networks_flags_are_as_before(own_net: OwnNet, own_file: Path) -> No
 def test_no_image_is_refused(own_net: OwnNet, own_file: Path) -> None:
     with pytest.raises(DataError, match="at least one image"):
         parity(own_net, own_file, [])
+
+
+class Steps(nn.Module):
+    """A class that turns on the finest step of a pixel, or one that does not."""
+
+    def __init__(self, step: float) -> None:
+        super().__init__()
+        self.step = nn.Parameter(torch.tensor(step))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        steps = (images[:, 0, 0, 0] / self.step).round() % 2
+        return torch.stack([steps, 1 - steps], dim=1)
+
+
+def test_how_steady_a_network_is_shows_in_its_own_answers() -> None:
+    fine, coarse = (unrest(Steps(step), images(64)) for step in (1e-5, 1e3))
+    assert (coarse.same_top1, coarse.mean_abs_difference) == (1, 0)
+    # The noise is ten steps wide: the class is a coin, and where it falls otherwise both logits move by 1.
+    assert 0.3 < fine.same_top1 < 0.7
+    assert fine.mean_abs_difference == pytest.approx(1 - fine.same_top1)
+    assert unrest(Steps(1e-5), images(64)) == fine
