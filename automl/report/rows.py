@@ -118,8 +118,13 @@ def speed_line(metrics: Metrics) -> str:
         said += f" ({dense / pruned:.2f} times by pruning, {pruned / final.latency_ms:.2f} times by integers)"
     if metrics.timing is None:
         return f"{said}. All of it is predicted by the device's profile."
-    runtime = metrics.timing.runtime.label
-    return f"{said}. Uniform and Best are predicted, the others were timed in turns in {runtime}."
+    untuned = {"Uniform": metrics.uniform, "Best": metrics.best if metrics.finetuned else None}
+    predicted = [name for name, row in untuned.items() if row is not None and row.latency_ms is not None]
+    timed = f"timed in turns in {metrics.timing.runtime.label}"
+    if not predicted:
+        return f"{said}, {timed}."
+    verb = "are" if len(predicted) > 1 else "is"
+    return f"{said}. {' and '.join(predicted)} {verb} predicted, the others were {timed}."
 
 
 def timing_table(timing: Timing) -> TextTable:

@@ -62,7 +62,12 @@ def test_the_speed_is_told_in_one_line(metrics: Metrics) -> None:
         "All of it is predicted by the device's profile."
     )
     timing = Timing(Runtime.OPENVINO, "9.9", "A CPU", 1, 0.0, {})
-    assert speed_line(replace(timed, timing=timing)).endswith("in turns in OpenVINO.")
+    told = speed_line(replace(timed, timing=timing))
+    assert told == "Latency of one image: 2.50 times as fast as the dense float network, timed in turns in OpenVINO."
+    unlike = replace(timed, timing=timing, uniform=tuned, best=tuned)
+    assert speed_line(unlike).endswith(". Uniform and Best are predicted, the others were timed in turns in OpenVINO.")
+    # What was not fine-tuned is what was exported.
+    assert ". Uniform is predicted, the others" in speed_line(replace(unlike, finetuned=None))
 
 
 def test_a_budget_line_says_asked_predicted_measured_and_met(metrics: Metrics) -> None:
