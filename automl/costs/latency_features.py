@@ -76,9 +76,13 @@ def _of_convolution(layer: Layer, kind: str) -> Iterator[Summand]:
         f"{kind}/padded",
         Product(_macs(layer), layer.outputs, layer.filter_inputs, first_view=PADDED, second_view=PADDED),
     )
+    yield f"{kind}/padded outputs", Product(_macs(layer), layer.outputs, layer.filter_inputs, first_view=PADDED)
+    yield f"{kind}/odd", Product(_macs(layer), layer.outputs, layer.filter_inputs, first_view=ODD)
     yield f"{kind}/unaligned", Product(_macs(layer), layer.outputs, layer.filter_inputs, first_view=UNALIGNED)
     yield f"{kind}/outputs", Product(_outputs(layer), layer.outputs)
-    yield f"{kind}/inputs", Product(_outputs(layer) * layer.stride[0] * layer.stride[1], layer.inputs)
+    yield f"{kind}/inputs", Product(_inputs(layer), layer.inputs)
+    # What is no whole number of blocks is laid out anew on the way in.
+    yield f"{kind}/odd inputs", Product(_inputs(layer), layer.inputs, first_view=ODD)
     yield f"{kind}/weights", Product(_macs(layer) / layer.positions, layer.outputs, layer.filter_inputs)
 
 
@@ -97,3 +101,7 @@ def _macs(layer: Layer) -> float:
 
 def _outputs(layer: Layer) -> float:
     return layer.positions / _MILLION
+
+
+def _inputs(layer: Layer) -> float:
+    return _outputs(layer) * layer.stride[0] * layer.stride[1]
