@@ -25,10 +25,10 @@ from automl.store.files import write_json
 from automl.store.run import Run
 
 _ROUNDS = 3
-_AIM = 0.98
-"""Share of the budget that a policy is brought to; the file is timed once more in the end, and times vary."""
-_ENOUGH = 0.95
-"""Share of the budget with which no policy is widened."""
+_AIM = 0.97
+"""Share of the budget that a policy is brought to."""
+_ENOUGH, _MOST = 0.95, 0.99
+"""Shares of the budget between which a policy stays as it is; the file is timed once more in the end."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -82,10 +82,12 @@ def _settled(subject: Subject, candidates: Sequence[CompressionPolicy], conversa
             predicted = subject.cost_model(each.policy).latency_ms
             _LOG.info("Timed %s: %.4f ms, predicted %.4f", each.policy.digest()[:12], each.ms, predicted)
             before = kept.get(each.origin.digest())
-            if each.ms <= asked and (before is None or each.ms > before.ms):
+            if each.ms <= _MOST * asked and (before is None or each.ms > before.ms):
                 kept[each.origin.digest()] = each
         missed = [
-            (each.origin, moved(subject, each.policy, each.ms)) for each in timed if not _ENOUGH <= each.ms / asked <= 1
+            (each.origin, moved(subject, each.policy, each.ms))
+            for each in timed
+            if not _ENOUGH <= each.ms / asked <= _MOST
         ]
         moving = [(origin, policy) for origin, policy in missed if policy is not None]
         if not moving:
@@ -99,7 +101,7 @@ def _settled(subject: Subject, candidates: Sequence[CompressionPolicy], conversa
 
 
 def moved(subject: Subject, policy: CompressionPolicy, ms: float) -> CompressionPolicy | None:
-    """The policy nearest to one that was timed of which the same miss of the prediction makes 98% of the limit.
+    """The policy nearest to one that was timed of which the same miss of the prediction makes 97% of the limit.
 
     Args:
         subject: Has a latency budget.

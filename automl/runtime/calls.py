@@ -1,7 +1,7 @@
 """Timed calls in their order, and what they say of each network.
 
-Neighbours on the same chip make a machine slower for tenths of a second at a time, whoever calls. So a call's time is
-taken for the network's own times the machine's state just then, and the two are told apart by medians.
+Neighbours on the same chip make calls slower for tenths of a second at a time, those of large networks more than those
+of small ones: medians of two networks then have a ratio that changes with the neighbours. Their fastest calls do not.
 """
 
 from collections.abc import Sequence
@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
-_NEIGHBOURS = 25
-"""Calls by which the machine's state is judged: those of a dozen networks."""
-_SWEEPS = 10
+_QUIET = 5.0
+"""Percentile of a network's calls that counts; the least of all calls predicted no better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +93,13 @@ class Calls:
         )
 
     def relative(self) -> dict[int, float]:
-        """Network -> its time over the anchor's, whatever the machine did meanwhile."""
-        network, logs = self.network[self._used], np.log(self.ms[self._used])
-        numbers, place = np.unique(network, return_inverse=True)
-        own = np.array([np.percentile(logs[network == number], 10) for number in numbers])
-        for _ in range(_SWEEPS):
-            state = median_filter(logs - own[place], size=_NEIGHBOURS, mode="nearest")
-            own = np.array([np.median((logs - state)[network == number]) for number in numbers])
-        ratios = np.exp(own - own[0])  # the anchor is number 0, the least
-        return {int(number): float(ratio) for number, ratio in zip(numbers, ratios, strict=True)}
+        """Network -> its time over the anchor's, where nothing else goes on."""
+        anchor_ms = self.quiet_ms(0)
+        return {number: self.quiet_ms(number) / anchor_ms for number in self.numbers}
+
+    def quiet_ms(self, number: int) -> float:
+        """Milliseconds of one network where nothing else goes on: its clean calls' fifth percentile."""
+        return float(np.percentile(self.ms[(self.network == number) & self._used], _QUIET))
 
     @property
     def _used(self) -> NDArray[np.bool_]:
