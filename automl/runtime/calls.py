@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_QUIET = 5.0
+_QUIET = 10.0
 """Percentile of a network's calls that counts; the least of all calls predicted no better."""
 
 
@@ -98,7 +98,7 @@ class Calls:
         return {number: self.quiet_ms(number) / anchor_ms for number in self.numbers}
 
     def quiet_ms(self, number: int) -> float:
-        """Milliseconds of one network where nothing else goes on: its clean calls' fifth percentile."""
+        """Milliseconds of one network where nothing else goes on: its clean calls' tenth percentile."""
         return float(np.percentile(self.ms[(self.network == number) & self._used], _QUIET))
 
     @property
