@@ -97,7 +97,7 @@ def main() -> int:
     lines: list[tuple[str, ...]] = []
     for spec, size in CASES[1:2] if options.quick else CASES:
         for precision in PRECISIONS:
-            facts = {"spec": spec, "size": size, "precision": precision, "runtime": onnxruntime.__version__, "v": 3}
+            facts = {"spec": spec, "size": size, "precision": precision, "runtime": onnxruntime.__version__, "v": 4}
             found = cache.get(facts, partial(_measured, spec, size, precision), fresh=parsed.fresh)
             qualities = {name: Quality(**found[name]) for name in ("fitted", "macs", "alone")}
             title = f"{spec.split(':')[1]} at {size} px, {precision}"

@@ -106,7 +106,7 @@ def _timing(profile: DeviceProfile) -> Timing:
     assert isinstance(times, CallTimes)  # because they were measured here
     return Timing(
         runtime=profile.target.runtime,
-        version=profile.version,
+        version=profile.release,
         cpu=str(profile.device.get("cpu") or profile.device.get("name")),
         threads=profile.target.threads,
         drift=times.drift,

@@ -189,8 +189,7 @@ def device_lines(latency: DeviceLatency, now: datetime) -> list[str]:
     """
     profile, error = latency.profile, latency.fit.error
     target = profile.target
-    release = profile.version.split("-")[0]  # OpenVINO goes on with its build
-    runtime, dense_ms = f"{profile.runtime} {release}".strip(), Metric.LATENCY.text(latency.reference_ms)
+    runtime, dense_ms = f"{profile.runtime} {profile.release}".strip(), Metric.LATENCY.text(latency.reference_ms)
     drift = "" if profile.drift is None else f"; meanwhile the dense network's time drifted by {profile.drift:.0%}"
     return [
         f"Device: {profile.device.get('cpu') or profile.device.get('name')}, {runtime}, {target.precision}, "

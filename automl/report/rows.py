@@ -145,11 +145,10 @@ def timing_table(timing: Timing) -> TextTable:
 
 def timing_line(timing: Timing) -> str:
     """One sentence on what the times are of."""
-    release = timing.version.split("-")[0]  # OpenVINO goes on with its build
     return (
-        f"{timing.runtime.label} {release} on {timing.cpu}, {_counted(timing.threads, 'thread')}, batch 1, in turns in "
-        f"one fresh process. The dense network's time moved by {percent(timing.drift)} meanwhile; the latencies above "
-        "follow from each network's ratio to it. Clean calls are those that nothing interrupted."
+        f"{timing.runtime.label} {timing.version} on {timing.cpu}, {_counted(timing.threads, 'thread')}, batch 1, in "
+        f"turns in one fresh process. The dense network's time moved by {percent(timing.drift)} meanwhile; latencies "
+        "above follow from the ratios of tenth percentiles to it. Clean calls are those that nothing interrupted."
     )
 
 

@@ -49,7 +49,7 @@ class CallTimes:
 
     def latency_ms(self) -> NDArray[np.float64]:
         """Shape `(networks,)`: each network's milliseconds where nothing else is going on, about."""
-        quiet_ms = float(np.median([calls.quiet_ms(0) for calls in self.batches]))
+        quiet_ms = float(np.median([calls.summary(0).p10_ms for calls in self.batches]))
         numbers = sorted({number for calls in self.batches for number in calls.numbers})
         ratios: dict[int, list[float]] = {number: [] for number in numbers}
         for calls in self.batches:

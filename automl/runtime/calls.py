@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_QUIET = 10.0
-"""Percentile of a network's calls that counts; the least of all calls predicted no better."""
-
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -22,7 +19,7 @@ class Summary:
     ms: float
     """Median of those that nothing interrupted, in milliseconds; of all where there is none."""
     p10_ms: float
-    """Their tenth percentile."""
+    """Their tenth percentile: about what a call takes where nothing else goes on."""
     min_ms: float
     """The fastest of all."""
     raw_median_ms: float
@@ -94,12 +91,8 @@ class Calls:
 
     def relative(self) -> dict[int, float]:
         """Network -> its time over the anchor's, where nothing else goes on."""
-        anchor_ms = self.quiet_ms(0)
-        return {number: self.quiet_ms(number) / anchor_ms for number in self.numbers}
-
-    def quiet_ms(self, number: int) -> float:
-        """Milliseconds of one network where nothing else goes on: its clean calls' tenth percentile."""
-        return float(np.percentile(self.ms[(self.network == number) & self._used], _QUIET))
+        anchor_ms = self.summary(0).p10_ms
+        return {number: self.summary(number).p10_ms / anchor_ms for number in self.numbers}
 
     @property
     def _used(self) -> NDArray[np.bool_]:

@@ -53,6 +53,11 @@ class DeviceProfile:
         """By how much the dense network's time moved meanwhile, as a share; None where it is not known."""
         return self.times.drift
 
+    @property
+    def release(self) -> str:
+        """The version without its build, which OpenVINO goes on with."""
+        return self.version.split("-")[0]
+
     def to_json(self) -> dict[str, Any]:
         """The layout of `device.json`."""
         return {

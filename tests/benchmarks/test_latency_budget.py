@@ -30,7 +30,7 @@ from benchmarks.latency_budget_arms import Bench, Found, Outcome, Task, Worth
 from benchmarks.nets import Net
 from tests.devices import by_macs, profile, wide
 
-TASK = Task(Net("wide", "tests.devices:wide", "digits"), 0.5, seed=0, trials=3, epochs=1)
+TASK = Task(Net("wide", "tests.devices:wide", "digits"), 0.6, seed=0, trials=3, epochs=1)
 
 
 def opened(net: Net, seed: int, talk: Conversation) -> Subject:
@@ -78,9 +78,9 @@ def test_both_arms_end_in_files_of_equal_latency_and_stay_on_disk(
     # Nothing is random on this device, so that it says the same twice.
     assert found.again == pytest.approx(found.own)
     assert LEAST_USED <= found.again / outcome.share <= 1
-    assert found.ratio == pytest.approx(1.0, abs=0.05)  # the widths of three layers come in steps
+    assert found.ratio == pytest.approx(1.0, abs=0.03)
     # Time is multiply-adds here, and a little that all networks take.
-    assert found.latency_driven.macs == pytest.approx(found.flops_driven.macs, abs=0.03)
+    assert found.latency_driven.macs == pytest.approx(found.flops_driven.macs, abs=0.02)
     assert found.flops_driven.macs <= found.flops
     for worth in (found.latency_driven, found.flops_driven):
         assert 0 < worth.accuracy < 1
