@@ -49,10 +49,5 @@ class CallTimes:
 
     def latency_ms(self) -> NDArray[np.float64]:
         """Shape `(networks,)`: each network's milliseconds where nothing else is going on, about."""
-        quiet_ms = float(np.median([calls.summary(0).p10_ms for calls in self.batches]))
-        numbers = sorted({number for calls in self.batches for number in calls.numbers})
-        ratios: dict[int, list[float]] = {number: [] for number in numbers}
-        for calls in self.batches:
-            for number, ratio in calls.relative().items():
-                ratios[number].append(ratio)
-        return quiet_ms * np.array([np.median(found) for found in ratios.values()])
+        everything = Calls.joined(self.batches)
+        return np.array([everything.summary(number).min_ms for number in everything.numbers])
