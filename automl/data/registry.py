@@ -1,12 +1,12 @@
 """Data sets by name."""
 
 import difflib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from automl.core.errors import DataError
+from automl.core.user_code import names_code
 from automl.data import clutter, digits, image_folder, torchvision_sets
 from automl.data.factory import open_factory
 from automl.data.source import Request, Source
@@ -64,8 +64,7 @@ def open_source(spec: str, request: Request) -> Source:
     if kind == "torchvision" and rest:
         root = _options(spec, query, {"root"}).get("root", torchvision_sets.DEFAULT_ROOT)
         return torchvision_sets.open_torchvision(name.partition(":")[2], root, request)
-    reserved = {"synthetic", "torchvision", "imagefolder"}
-    if kind not in reserved and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", spec):
+    if names_code(spec):
         return open_factory(spec, request)
     raise DataError(f"A data set must be one that we can open, but {spec!r} is not. {_did_you_mean(spec)}")
 

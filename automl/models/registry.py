@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torchvision.models import get_model_builder, get_model_weights  # type: ign
 from torchvision.models import list_models as list_torchvision  # type: ignore[attr-defined]
 
 from automl.core.errors import ModelError
-from automl.core.user_code import resolve
+from automl.core.user_code import names_code, resolve
 from automl.models.cifar_resnet import CifarResNet
 
 _CIFAR_DEPTHS: Mapping[str, int] = {"cifar_resnet20": 20, "cifar_resnet32": 32, "cifar_resnet56": 56}
@@ -83,7 +82,7 @@ def build(spec: str, *, classes: int | None = None) -> nn.Module:
         return _build_timm(name, classes)
     if source == "torchvision" and name:
         return _build_torchvision(name, classes)
-    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", spec) and source not in {"timm", "torchvision"}:
+    if names_code(spec):
         return _build_by_factory(spec, classes)
     raise ModelError(f"A model must be one that we can build, but {spec!r} is not. {_did_you_mean(spec)}")
 
