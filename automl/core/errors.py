@@ -41,6 +41,10 @@ class RunError(InputError):
     """A run's name, folder or fingerprint is wrong."""
 
 
+class StorageError(AutoMLError):
+    """The disk is full, or the database does not answer; the run can be resumed once they do."""
+
+
 class ExportError(AutoMLError):
     """What was exported does not compute what the network computes."""
 

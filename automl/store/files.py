@@ -1,5 +1,6 @@
 """Durable files: written aside, flushed to the disk and renamed, so that a kill leaves the old one or the new one."""
 
+import errno
 import json
 import os
 import tempfile
@@ -8,7 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from automl.core.errors import RunError
+from automl.core.errors import AutoMLError, RunError, StorageError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 @contextmanager
@@ -26,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = _fresh_file(path)
         yield aside
-        aside.chmod(0o666 & ~_umask())  # some writers make a new file of their own
+        aside.chmod(0o666 & ~umask())  # some writers make a new file of their own
         _flush_to_disk(aside)
         aside.replace(path)
         _flush_to_disk(path.parent)
@@ -51,15 +54,21 @@ def write_text(path: Path, content: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON to `path`; NaN and infinity, which JSON does not have, raise `ValueError`."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
 
 
-def unwritable(path: Path, error: OSError) -> RunError:
-    """The refusal for a folder or disk that does not take `path`."""
-    return RunError(
+def json_text(value: Any) -> str:
+    """`value` as indented JSON; NaN and infinity, which JSON does not have, raise `ValueError`."""
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def unwritable(path: Path, error: OSError) -> AutoMLError:
+    """The refusal for a folder or disk that does not take `path`: the user's mistake, unless the disk is full."""
+    message = (
         f"The run folder must be writable, but {path} is not: {error.strerror or error}. "
         "Free some space or choose another folder; what was written before is whole."
     )
+    return StorageError(message) if error.errno in _FULL else RunError(message)
 
 
 def _fresh_file(path: Path) -> Path:
@@ -69,7 +78,8 @@ def _fresh_file(path: Path) -> Path:
     return Path(name)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that new files of this process do not have."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

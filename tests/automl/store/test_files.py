@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import pytest
 
-from automl.core.errors import RunError
+from automl.core.errors import RunError, StorageError
 from automl.store.files import replacing, write_bytes, write_json, write_text
 
 
@@ -32,7 +32,7 @@ def test_a_full_disk_is_refused_and_leaves_the_old_file_whole(tmp_path: Path, mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunError, match=r"No space left on device.*is whole"):
+    with pytest.raises(StorageError, match=r"No space left on device.*is whole"):
         write_json(path, {"version": 2})
     assert path.read_text() == '{\n  "version": 1\n}\n'
     assert list(tmp_path.iterdir()) == [path]
