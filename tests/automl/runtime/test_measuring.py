@@ -16,7 +16,7 @@ from automl.core.errors import AutoMLError, InputError
 from automl.runtime import measuring, runner
 from automl.runtime.call_times import CallTimes
 from automl.runtime.device_profile import DeviceProfile, profile_of, read_profile, write_profile
-from automl.runtime.measuring import measured, refuse_without
+from automl.runtime.measuring import measured, refuse_elsewhere, refuse_without
 from automl.runtime.pack import Pack, Protocol, write_pack
 from automl.runtime.target import Runtime, Target
 
@@ -54,6 +54,13 @@ def test_networks_are_timed_in_a_process_of_their_own(profile: DeviceProfile) ->
     dense_ms, small_ms = profile.latency_ms()
     assert dense_ms == pytest.approx(calls.summary(0).min_ms)
     assert 0 < small_ms < dense_ms
+
+
+def test_times_of_another_processor_are_not_gone_on_with(profile: DeviceProfile) -> None:
+    refuse_elsewhere(profile)
+    elsewhere = replace(profile, device={**profile.device, "cpu": "A Fine CPU"})
+    with pytest.raises(InputError, match="timed on A Fine CPU and this is"):
+        refuse_elsewhere(elsewhere)
 
 
 def test_a_profile_is_written_and_read_back(profile: DeviceProfile, tmp_path: Path) -> None:
