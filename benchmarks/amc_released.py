@@ -11,13 +11,14 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
 from automl.search.agent_settings import AgentSettings
 from automl.search.engine import Session
 from automl.search.learner import Learner, truncated_normal
+from automl.search.lesson import given
 from automl.search.sampler import parameter_names, uniform_policy
 from automl.store.trials import recall
 from benchmarks.amc_episode import AmcEpisode, AmcObserver, remembered
@@ -58,7 +59,7 @@ class AmcReleased:
         """Its keep ratios; the agent does not learn from what it did not propose."""
         return dict(zip(parameter_names(problem), problem.ratios(uniform_policy(problem)), strict=True))
 
-    def propose(self, problem: Problem, trial: optuna.Trial) -> CompressionPolicy:
+    def propose(self, problem: Problem, trial: BaseTrial) -> CompressionPolicy:
         """What an episode makes of the parameters; it may be over the budget."""
         episode = AmcEpisode(Layout.of(problem))
         for name in _names(episode.layout):
@@ -103,7 +104,7 @@ class AmcSampler(BaseSampler):
         return _RATIOS.low
 
     def _learn_from(self, trial: FrozenTrial) -> None:
-        if "fixed_params" in trial.system_attrs:
+        if given(trial):
             return  # the uniform policy, which it did not propose
         evaluation = recall(trial)
         raw = [_action(trial.params[name]) for name in self._names]

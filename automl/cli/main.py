@@ -19,6 +19,7 @@ from automl.cli import (
     show,
     status,
     train,
+    worker,
 )
 from automl.cli.outcome import run_and_exit
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 for name, command in (
     ("search", search.search),
     ("resume", resume.resume),
+    ("worker", worker.worker),
     ("train", train.train),
     ("finetune", finetune.finetune),
     ("export", export.export),

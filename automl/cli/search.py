@@ -1,5 +1,6 @@
 """`automl search`."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,16 @@ def search(
     trials: Annotated[int | None, typer.Option(help="Policies to evaluate in all.")] = None,
     time: Annotated[str | None, typer.Option(help="Longest search, such as 90s, 30m or 2h.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the new run.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="A database that workers on other machines share: postgresql://USER@HOST/DATABASE, password from "
+            "PGPASSWORD or ~/.pgpass. Without it the trials are in the run's folder."
+        ),
+    ] = None,
+    trial_time: Annotated[
+        str | None, typer.Option(help="Longest time of one trial, which has failed then; 30m if not given.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of splits, training and search.")] = None,
     device: Device = None,
     input_size: InputSize = None,
@@ -81,6 +92,7 @@ def search(
     from automl.cli.result import show_outcome
     from automl.cli.session import conversation
     from automl.cli.settings import bits_of, resolved
+    from automl.store.password import to_environment
 
     given = {
         "budget": tuple(budget) if budget else None,
@@ -90,7 +102,9 @@ def search(
         "engine": engine,
         "agent": agent,
         "trials": trials,
-        "time_s": None if time is None else seconds(time),
+        "time_s": None if time is None else seconds("--time", time),
+        "trial_time_s": None if trial_time is None else seconds("--trial-time", trial_time),
+        "storage": None if storage is None else to_environment(storage),
         "seed": seed,
         "device": device,
         "input_size": input_size,
@@ -117,12 +131,11 @@ def search(
         show_json({"run": str(run.path), **metrics.to_json()})
 
 
-def seconds(text: str) -> float:
-    """Reads `90s`, `30m` or `2h`; raises `InputError` on anything else."""
+def seconds(option: str, text: str) -> float:
+    """Reads `90s`, `30m` or `2h`; raises `InputError`, which names the option, on anything else."""
     from automl.core.errors import InputError
 
-    number, unit = text[:-1], text[-1:]
-    try:
-        return float(number) * _SECONDS[unit]
-    except (ValueError, KeyError) as error:
-        raise InputError(f"`--time` must be a number and s, m or h, such as 30m, but got {text!r}.") from error
+    found = re.fullmatch(r"(\d+(?:\.\d*)?)([smh])", text)
+    if found is None:
+        raise InputError(f"`{option}` must be a number and s, m or h, such as 30m, but got {text!r}.")
+    return float(found[1]) * _SECONDS[found[2]]

@@ -80,12 +80,12 @@ def _show_unfinished(console: "Console", found: "Standing", name: str) -> None:
     from automl.cli.listing import show_line
     from automl.report.quantity import humanise, percent
 
-    show_line(console, f"{found.run.name}: {found.state}, {found.trials} of {found.asked} trials completed.")
-    if found.best is not None:
-        best = found.best.evaluation
+    show_line(console, f"{found.run.name}: {found.state}, {found.study.completed} of {found.asked} trials completed.")
+    if found.study.best is not None:
+        best = found.study.best.evaluation
         show_line(
             console,
-            f"Best so far is trial {found.best.number}: {percent(best.accuracy)} before fine-tuning, "
+            f"Best so far is trial {found.study.best.number}: {percent(best.accuracy)} before fine-tuning, "
             f"divergence {best.divergence:.4f}, {humanise(best.cost.macs)} MACs, "
             f"{humanise(best.cost.params)} parameters, {humanise(best.cost.size_bytes, 'B')}.",
         )

@@ -2,21 +2,27 @@
 
 import fcntl
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from automl.core.evaluation import Evaluation
+from automl.pipeline.publishing import study_address
 from automl.report.metrics import Metrics, read_metrics
 from automl.search.registry import find_engine
 from automl.store.config import RunConfig, load_config
+from automl.store.ledger import WORKER
 from automl.store.run import Run
 from automl.store.study import open_study
-from automl.store.trials import recall
+from automl.store.trials import FAILURE, recall
+from automl.store.workers import SILENCE_S, Worker, workers
 
 State = Literal["searching", "stopped", "done"]
+WorkerState = Literal["working", "silent", "dead", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,48 @@ class BestTrial:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerStanding:
+    """One process that has worked on the run's study."""
+
+    worker: Worker
+    state: WorkerState
+    """`silent` where it has not been heard of for a while, by the clocks of both machines; `dead` is known for sure."""
+    trials: int
+    """That it completed."""
+    running: int | None
+    """Number of the trial that it evaluates; None where it has none."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        worker = self.worker
+        return {
+            "name": worker.name,
+            "host": worker.host,
+            "pid": worker.pid,
+            "leads": worker.leads,
+            "state": self.state,
+            "heard": worker.heard,
+            "trials": self.trials,
+            "running": self.running,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStanding:
+    """What the trials of one run come to."""
+
+    completed: int
+    running: int
+    waiting: int
+    """Begun by workers that were lost, or not begun yet."""
+    failures: tuple[str, ...]
+    """The reasons of the failed trials, in the order of their numbers."""
+    best: BestTrial | None
+    """None before the first completed trial."""
+    workers: tuple[WorkerStanding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How far one run is."""
 
@@ -49,12 +97,9 @@ class Standing:
     config: RunConfig
     state: State
     """`searching` while a live process works on it, whatever the phase; `stopped` can be resumed."""
-    trials: int
-    """Completed ones."""
+    study: StudyStanding
     asked: int
     """Trials in all."""
-    best: BestTrial | None
-    """None before the first completed trial."""
     metrics: Metrics | None
     """The result; of an earlier session where the run is not done."""
 
@@ -65,13 +110,18 @@ class Standing:
             "run": self.run.name,
             "path": str(self.run.path),
             "state": self.state,
-            "trials": self.trials,
+            "trials": self.study.completed,
+            "running": self.study.running,
+            "waiting": self.study.waiting,
+            "failed": len(self.study.failures),
+            "failures": list(dict.fromkeys(self.study.failures)),
             "asked": self.asked,
+            "workers": [worker.to_json() for worker in self.study.workers],
             "model": self.config.model,
             "data": self.config.data,
             "engine": self.config.engine,
             "budget": list(self.config.budget),
-            "best": None if self.best is None else self.best.to_json(),
+            "best": None if self.study.best is None else self.study.best.to_json(),
             "result": None if result is None else result["quantized"] or result["finetuned"] or result["best"],
         }
 
@@ -86,22 +136,53 @@ def standing(run: Run) -> Standing:
     config = load_config(run.config)
     engine = find_engine(config.engine, config.agent)
     asked = config.trials if engine.most_trials is None else min(config.trials, engine.most_trials)
-    trials, best = _trials(run)
+    study = _study(run, config)
     metrics = read_metrics(run.metrics) if run.metrics.is_file() else None
     # A search that its time ended is done with fewer trials than asked.
-    whole = metrics is not None and metrics.search.trials == trials and (trials >= asked or config.time_s is not None)
+    whole = (
+        metrics is not None
+        and metrics.search.trials == study.completed
+        and (study.completed >= asked or config.time_s is not None)
+    )
     state: State = "searching" if busy else "done" if whole else "stopped"
-    return Standing(run, config, state, trials, asked, best, metrics)
+    return Standing(run, config, state, study, asked, metrics)
 
 
-def _trials(run: Run) -> tuple[int, BestTrial | None]:
-    """Number of completed trials, and the best of them."""
-    if not run.study_db.is_file():  # opening would make one
-        return 0, None
-    with open_study(run.study_db) as study:
-        found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    best = min((BestTrial(each.number, recall(each)) for each in found), key=_divergence, default=None)
-    return len(found), best
+def _study(run: Run, config: RunConfig) -> StudyStanding:
+    address = study_address(run, config)
+    if address.path is not None and not address.path.is_file():  # opening would make one
+        return StudyStanding(0, 0, 0, (), None, ())
+    with open_study(address, make=address.path is not None) as study:
+        trials, crew = study.get_trials(deepcopy=False), workers(study)
+    found = [trial for trial in trials if trial.state is TrialState.COMPLETE]
+    return StudyStanding(
+        completed=len(found),
+        running=sum(trial.state is TrialState.RUNNING for trial in trials),
+        waiting=sum(trial.state is TrialState.WAITING for trial in trials),
+        failures=tuple(_reason(trial) for trial in trials if trial.state is TrialState.FAIL),
+        best=min((BestTrial(each.number, recall(each)) for each in found), key=_divergence, default=None),
+        workers=tuple(_worker(worker, trials) for worker in crew),
+    )
+
+
+def _worker(worker: Worker, trials: Sequence[FrozenTrial]) -> WorkerStanding:
+    own = [trial for trial in trials if trial.user_attrs.get(WORKER) == worker.name]
+    running = next((trial.number for trial in own if trial.state is TrialState.RUNNING), None)
+    done = sum(trial.state is TrialState.COMPLETE for trial in own)
+    return WorkerStanding(worker, _worker_state(worker), done, running)
+
+
+def _worker_state(worker: Worker) -> WorkerState:
+    if worker.state == "gone":
+        return "gone"
+    if worker.is_dead():
+        return "dead"
+    silent_s = (datetime.now(UTC) - datetime.fromisoformat(worker.heard)).total_seconds()
+    return "silent" if silent_s > SILENCE_S else "working"
+
+
+def _reason(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get(FAILURE, "the process was killed"))
 
 
 def _divergence(trial: BestTrial) -> float:

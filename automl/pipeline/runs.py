@@ -18,7 +18,7 @@ from automl.compress.places import dense_places
 from automl.compress.quantized import QuantizedNetwork
 from automl.compress.surgery import slim
 from automl.core.budget import Metric
-from automl.core.errors import InterruptedRunError, RunError
+from automl.core.errors import InputError, InterruptedRunError, RunError
 from automl.core.policy import CompressionPolicy, checked_policy
 from automl.evaluate.dense import DenseNetwork
 from automl.export.policy_file import read_policy
@@ -32,6 +32,7 @@ from automl.pipeline.finishing import finish
 from automl.pipeline.held import held
 from automl.pipeline.profiling import device_lines
 from automl.pipeline.promotion import candidates, promote
+from automl.pipeline.publishing import study_address
 from automl.pipeline.results import budget_lines
 from automl.pipeline.searching import Found, dense_network, run_search
 from automl.pipeline.settling import settle
@@ -39,14 +40,17 @@ from automl.pipeline.subject import Subject, open_subject
 from automl.report.console import show_coverage
 from automl.report.metrics import BudgetLine, Metrics
 from automl.report.quantity import percent, share
-from automl.runtime.device_profile import write_profile
-from automl.runtime.measuring import refuse_without
+from automl.runtime.device_profile import profile_text
+from automl.runtime.measuring import refuse_elsewhere, refuse_without
+from automl.store.address import StudyAddress
 from automl.store.config import RunConfig, load_config, to_toml
 from automl.store.files import unwritable, write_text
-from automl.store.manifest import check_fingerprint, new_manifest, read_manifest, write_manifest
+from automl.store.manifest import check_fingerprint, manifest_text, new_manifest, read_manifest
+from automl.store.password import masked
 from automl.store.run import Run, check_free, create_run, free_name, open_run
 from automl.store.study import open_study
 from automl.store.trials import completed, recall
+from automl.store.workers import workers
 from search_spaces.rules import TIMED_MULTIPLE, default_rule
 
 
@@ -69,16 +73,19 @@ def start_run(
     """
     if name is not None:
         check_free(runs, name)
+    if config.storage is not None:
+        if name is None:
+            raise InputError("A search that others join needs a name that they know. Give it one with `--name`.")
+        _refuse_taken(StudyAddress.parse(config.storage, name))
     subject = open_subject(config, conversation.say)
     introduce(subject, conversation)
-    run = create_run(runs, name or free_name(runs, config.model, str(subject.budget)))
+    manifest = new_manifest(subject.fingerprint, seed=config.seed, command=masked(command), started=datetime.now())
+    files = {"manifest.json": manifest_text(manifest), "config.toml": to_toml(config)}
+    if subject.latency is not None:
+        files["device.json"] = profile_text(subject.latency.profile)
+    run = create_run(runs, name or free_name(runs, config.model, str(subject.budget)), files)
     conversation.say(f"Run: {run.name}")
     with run.locked(), run_log(run):
-        manifest = new_manifest(subject.fingerprint, seed=config.seed, command=command, started=datetime.now())
-        write_manifest(run.manifest, manifest)
-        write_text(run.config, to_toml(config))
-        if subject.latency is not None:
-            write_profile(run.device, subject.latency.profile)
         return run, _through(run, subject, runs, conversation)
 
 
@@ -102,7 +109,7 @@ def resume_run(
     with run.locked(), run_log(run):
         config = load_config(run.config)
         if more is not None:
-            with open_study(run.study_db) as study:
+            with open_study(study_address(run, config)) as study:
                 trials = len(completed(study)) + more
         config = config if trials is None else replace(config, trials=trials)
         subject = _same_subject(run, config)
@@ -126,8 +133,8 @@ def finetune_run(runs: Path, name: str, epochs: int | None, conversation: Conver
     """
     run = open_run(runs, name)
     with run.locked(), run_log(run):
-        done = _completed_trials(run)
-        config = replace(load_config(run.config), finetune_epochs=epochs, trials=done)
+        config = load_config(run.config)
+        config = replace(config, finetune_epochs=epochs, trials=_completed_trials(run, config))
         subject = _same_subject(run, config)
         write_text(run.config, to_toml(config))
         return run, _through(run, subject, run.path.parent, conversation)
@@ -158,7 +165,7 @@ def export_run(
     if trial is None:
         policy, network = _result(run, subject)
     else:
-        policy = _trial_policy(run, trial)
+        policy = _trial_policy(run, subject.config, trial)
         ensure_baseline(subject, run.path.parent, run.state / "baseline.safetensors", conversation)
         network = _untuned(dense_network(subject), policy)
     exported = export_network(target, subject, policy, network, held(subject, subject.splits.selection))
@@ -227,6 +234,16 @@ def run_log(run: Run) -> Iterator[None]:
         handler.close()
 
 
+def _refuse_taken(address: StudyAddress) -> None:
+    """The database must answer before anything is trained, and the name must be free in it."""
+    with open_study(address) as study:
+        if study.get_trials(deepcopy=False) or workers(study):
+            raise RunError(
+                f"A new search needs a study of its own, but {address} has one called {address.name!r}. "
+                "Choose another `--name`, or go on with its run: `automl resume`."
+            )
+
+
 def _through(run: Run, subject: Subject, runs: Path, conversation: Conversation) -> Metrics:
     try:
         ensure_baseline(subject, runs, run.state / "baseline.safetensors", conversation)
@@ -257,20 +274,22 @@ def _same_subject(run: Run, config: RunConfig) -> Subject:
     subject = replace(open_subject(timed), config=config)
     if subject.clocked:
         refuse_without(subject.runtime)
+        if subject.latency is not None:
+            refuse_elsewhere(subject.latency.profile)
     check_fingerprint(read_manifest(run.manifest).fingerprint, subject.fingerprint)
     return subject
 
 
-def _completed_trials(run: Run) -> int:
-    with open_study(run.study_db) as study:
+def _completed_trials(run: Run, config: RunConfig) -> int:
+    with open_study(study_address(run, config)) as study:
         done = len(completed(study))
     if not done:
         raise RunError(f"The run {run.name!r} has no completed trial. Search first: `automl resume {run.name}`.")
     return done
 
 
-def _trial_policy(run: Run, number: int) -> CompressionPolicy:
-    with open_study(run.study_db) as study:
+def _trial_policy(run: Run, config: RunConfig, number: int) -> CompressionPolicy:
+    with open_study(study_address(run, config)) as study:
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         found = next((trial for trial in finished if trial.number == number), None)
     if found is None:

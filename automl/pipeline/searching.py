@@ -23,21 +23,29 @@ from automl.evaluate.evaluator import ModelEvaluator
 from automl.pipeline.boosting import boosted
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
+from automl.pipeline.publishing import publish_run, study_address
 from automl.pipeline.sensitivity import rank_correlation, sensitivity_table
 from automl.pipeline.subject import Subject
 from automl.report.quantity import percent
+from automl.runtime.host_lock import computing
 from automl.search.curves import curves
 from automl.search.engine import TrialReport
 from automl.search.registry import find_engine
-from automl.search.runner import lowest_divergence, search
+from automl.search.runner import TRIAL_LIMIT_S, lowest_divergence, search
 from automl.search.sampler import uniform_policy
 from automl.search.solver import Solver
+from automl.store.ledger import WORKER
+from automl.store.patience import Patience
 from automl.store.run import Run
 from automl.store.study import open_study
-from automl.store.trials import completed, evaluated, write_trials_csv
+from automl.store.trials import completed, evaluated
+from automl.store.trials_table import TrialsTable
+from automl.store.workers import Crew, present
 
 _QUANTIZING = 128
 """Calibration images that quantizers are fitted to."""
+_PATIENCE_S = 300.0
+"""A server that does not answer for so long will not soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +102,17 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
     Raises:
         InterruptedRunError: If the user stopped; completed trials are in the study.
         SearchError: If trials keep failing.
+        StorageError: If the disk is full, or the database does not answer.
     """
     for note in dense.recovery.notes:
         conversation.say(note)
-    table = sensitivity_table(run, subject, dense, conversation)
-    evaluator = ModelEvaluator(dense, subject.cost_model, held(subject, subject.splits.search))
-    problem = pose(subject, table, evaluator)
-    boost = boosted(run, subject, problem, conversation)
-    problem = problem if boost is subject else pose(boost, table, evaluator)
-    with open_study(run.study_db) as study:
-        earlier = completed(study)
-        if earlier:
-            evaluator.defend(lowest_divergence(earlier).policy)
-        _run_trials(run, subject, problem, study, conversation)
+    table, problem, evaluator = _posed(run, subject, dense, conversation)
+    address = study_address(run, subject.config)
+    with open_study(address) as study:
+        if subject.config.storage is not None:
+            publish_run(run, address)
+        with present(study, leads=True) as crew:
+            _run_trials(run, subject, problem, evaluator, study, crew, conversation)
         found = completed(study)
         correlation = rank_correlation(problem.knobs, table, found)
         if correlation is not None:
@@ -121,21 +127,75 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
         )
 
 
-def _run_trials(run: Run, subject: Subject, problem: Problem, study: optuna.Study, conversation: Conversation) -> None:
+def help_search(
+    run: Run, subject: Subject, dense: DenseNetwork, study: optuna.Study, conversation: Conversation
+) -> int:
+    """Evaluates policies of a study that another process leads, until it has as many as were asked for.
+
+    Args:
+        run: A worker's copy of what was published.
+        subject: As the leading process has it.
+        dense: Its trained network.
+        study: Of the search.
+        conversation: Shows the trials of all, and may stop this worker.
+
+    Returns:
+        How many trials this worker completed.
+
+    Raises:
+        InterruptedRunError: If the user stopped.
+        SearchError: If trials keep failing.
+        StorageError: If the database does not answer.
+    """
+    _, problem, evaluator = _posed(run, subject, dense, conversation)
+    with present(study, leads=False) as crew:
+        _run_trials(run, subject, problem, evaluator, study, crew, conversation)
+    return sum(trial.user_attrs.get(WORKER) == crew.name for trial in study.get_trials(deepcopy=False))
+
+
+def _posed(
+    run: Run, subject: Subject, dense: DenseNetwork, conversation: Conversation
+) -> tuple[SensitivityTable, Problem, ModelEvaluator]:
+    table = sensitivity_table(run, subject, dense, conversation)
+    evaluator = ModelEvaluator(dense, subject.cost_model, held(subject, subject.splits.search))
+
+    def evaluate(policy: CompressionPolicy) -> Evaluation:
+        with computing():
+            return evaluator(policy)
+
+    problem = pose(subject, table, evaluate)
+    boost = boosted(run, subject, problem, conversation)
+    return table, problem if boost is subject else pose(boost, table, evaluate), evaluator
+
+
+def _run_trials(
+    run: Run,
+    subject: Subject,
+    problem: Problem,
+    evaluator: ModelEvaluator,
+    study: optuna.Study,
+    crew: Crew,
+    conversation: Conversation,
+) -> None:
     config = subject.config
-    groups = [knob.target for knob in problem.knobs if knob.kind == "channels"]
-    layers = [knob.target for knob in problem.knobs if knob.kind == "weight_bits"]
     engine = find_engine(config.engine, config.agent)
     asked = config.trials if engine.most_trials is None else min(config.trials, engine.most_trials)
+    table = TrialsTable(run.trials_csv, study, problem.knobs)
+    earlier = completed(study)
+    if earlier:
+        evaluator.defend(lowest_divergence(earlier).policy)
 
     def show(report: TrialReport) -> None:
-        write_trials_csv(run.trials_csv, study, groups, layers)
+        if report.best is report.evaluation and not report.ours:
+            evaluator.defend(report.best.policy)
+        if crew.leads:
+            table.update()
         best = report.best
         conversation.progress.advance(
             f"KL {report.evaluation.divergence:.3f}, best {best.divergence:.3f}, not tuned {percent(best.accuracy)}"
         )
 
-    conversation.progress.phase("Search", asked, len(completed(study)))
+    conversation.progress.phase("Search", asked, len(earlier))
     deadline = None if config.time_s is None else time.monotonic() + config.time_s
     with curves(run.curves if config.tensorboard else None) as log:
         search(
@@ -147,10 +207,14 @@ def _run_trials(run: Run, subject: Subject, problem: Problem, study: optuna.Stud
             deadline=deadline,
             stop=conversation.stop,
             on_trial=show,
-            folder=run.state / "agent",
+            folder=run.state / "agent" if crew.leads else None,
             log=log,
+            crew=crew,
+            patience=Patience(0.0 if config.storage is None else _PATIENCE_S, conversation.stop),
+            trial_limit_s=config.trial_time_s or TRIAL_LIMIT_S,
         )
-    write_trials_csv(run.trials_csv, study, groups, layers)
+    if crew.leads:
+        table.write()
     if conversation.stop():
         raise InterruptedRunError(f"The search was stopped after {len(completed(study))} of {asked} trials.")
 

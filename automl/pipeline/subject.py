@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -231,8 +232,9 @@ def _checked_settings(config: RunConfig) -> Budget:
     for name, (value, least) in at_least.items():
         if value is not None and value < least:
             raise InputError(f"`--{name}` must be at least {least}, but got {value}.")
-    if config.time_s is not None and config.time_s <= 0:
-        raise InputError(f"`--time` must be above 0, but got {config.time_s:g} s.")
+    for name, limit in (("time", config.time_s), ("trial-time", config.trial_time_s)):
+        if limit is not None and not 0 < limit < math.inf:
+            raise InputError(f"`--{name}` must be above 0, but got {limit:g} s.")
     if config.weights not in (None, "pretrained") and not Path(config.weights or "").is_file():
         raise InputError(f"`--weights` must name a file or be `pretrained`, but there is no file {config.weights!r}.")
     return budget

@@ -131,4 +131,9 @@ def _times_of(table: Mapping[str, Any], networks: int) -> Times:
 
 def write_profile(path: Path, profile: DeviceProfile) -> None:
     """Writes `profile` as `device.json`, whole or not at all; raises `RunError` where the disk refuses."""
-    write_text(path, json.dumps(profile.to_json()))
+    write_text(path, profile_text(profile))
+
+
+def profile_text(profile: DeviceProfile) -> str:
+    """`profile` as the JSON of a `device.json`."""
+    return json.dumps(profile.to_json())

@@ -14,7 +14,7 @@ from automl.search.agent_settings import AgentSettings, Algorithm
 from automl.search.agent_state import AgentState, read_states, write_state
 from automl.search.engine import Session
 from automl.search.learner import Learner, truncated_normal
-from automl.search.lesson import enqueued, lesson_of
+from automl.search.lesson import given, lesson_of
 from automl.search.pretraining import rehearsals
 from automl.search.randomness import own_randomness
 from automl.store.trials import ENGINE
@@ -153,7 +153,7 @@ class Agent:
 
     def _proposed(self, trial: FrozenTrial) -> bool:
         """Whether it is a proposal of this kind of agent."""
-        return trial.user_attrs.get(ENGINE) == self._algorithm and not enqueued(trial)
+        return trial.user_attrs.get(ENGINE) == self._algorithm and not given(trial)
 
     def _note(self, trial: FrozenTrial) -> None:
         self._learned += 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,9 @@ class AgentSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """What the agent whose turn it is proposes, after all have learned from all completed trials."""
-        trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        # In the order in which they ended here: other workers end theirs out of turn.
+        trials = sorted(found, key=_ended)
         for agent in self._agents:
             agent.learn(trials)
         agent = self._agents[len(trials) % len(self._agents)]
@@ -51,12 +54,18 @@ class AgentSampler(BaseSampler):
         return self._range.low
 
 
+def _ended(trial: FrozenTrial) -> datetime:
+    assert trial.datetime_complete is not None
+    return trial.datetime_complete
+
+
 def _own(session: Session, turn: int) -> Session:
     """What one of several agents sees of it: a seed, a folder and curves of its own."""
 
     def log(values: Mapping[str, float], step: int) -> None:
         session.log({f"agent {turn}/{name}": value for name, value in values.items()}, step)
 
-    seed = session.seed if turn == 0 else int(np.random.SeedSequence([session.seed, turn]).generate_state(1)[0])
+    base = session.seed if session.worker == 0 else session.own_seed
+    seed = base if turn == 0 else int(np.random.SeedSequence([base, turn]).generate_state(1)[0])
     folder = None if session.folder is None else session.folder / str(turn)
     return replace(session, seed=seed, folder=folder, log=log)

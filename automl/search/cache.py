@@ -1,6 +1,5 @@
 """Remembers what policies are worth, so that equal ones are evaluated once."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from automl.core.evaluation import Evaluation, Evaluator
@@ -10,10 +9,14 @@ from automl.core.policy import CompressionPolicy
 class EvaluationCache:
     """An evaluator with a memory, keyed by `policy.digest()`."""
 
-    def __init__(self, evaluate: Evaluator, known: Iterable[Evaluation]) -> None:
-        """Wraps `evaluate`; `known` are the evaluations of earlier sessions."""
+    def __init__(self, evaluate: Evaluator) -> None:
+        """Wraps `evaluate`; nothing is known yet."""
         self._evaluate = evaluate
-        self._known = {evaluation.policy.digest(): evaluation for evaluation in known}
+        self._known: dict[str, Evaluation] = {}
+
+    def learn(self, evaluation: Evaluation) -> None:
+        """Remembers what an earlier session or another worker has found; of equal policies the first."""
+        self._known.setdefault(evaluation.policy.digest(), evaluation)
 
     def __contains__(self, policy: CompressionPolicy) -> bool:
         """Whether `policy` has been evaluated."""

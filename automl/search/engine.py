@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import optuna
 from optuna.samplers import BaseSampler
+from optuna.trial import BaseTrial
 
 from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
@@ -30,27 +30,29 @@ class TrialReport:
     """The evaluation with the lowest divergence so far."""
     from_cache: bool
     """Whether an equal policy had been evaluated before."""
+    ours: bool
+    """Whether this process evaluated it; else another worker did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One run of the search loop, as an engine sees it."""
+    """One worker's run of the search loop, as an engine sees it."""
 
     seed: int
     """Base seed of the run, the same in every session."""
-    trials: int
-    """Trials that the study had when the session began, failed ones included."""
     asked: int
     """Completed trials at which the search ends."""
     folder: Path | None = None
     """Where an engine may keep what it goes on from; None for a search in memory."""
     log: Log = silent
     """Takes what an engine has to say of itself."""
+    worker: int = 0
+    """0 for the worker that began the search, another number for each of the others."""
 
     @property
-    def fresh_seed(self) -> int:
-        """Unlike that of other sessions: a sampler without memory would repeat its proposals with the base seed."""
-        return int(np.random.SeedSequence([self.seed, self.trials]).generate_state(1)[0])
+    def own_seed(self) -> int:
+        """Unlike that of other workers: equal samplers propose the same after the same trials."""
+        return int(np.random.SeedSequence([self.seed, self.worker]).generate_state(1)[0])
 
 
 class Engine(Protocol):
@@ -78,6 +80,6 @@ class Engine(Protocol):
         """Parameters that stand for the uniform policy, so that model-based samplers learn from it."""
         ...
 
-    def propose(self, problem: Problem, trial: optuna.Trial) -> CompressionPolicy:
+    def propose(self, problem: Problem, trial: BaseTrial) -> CompressionPolicy:
         """A policy within the budget, made of parameters that `trial` suggests."""
         ...

@@ -10,7 +10,7 @@ from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
 from automl.core.problem import Problem
 from automl.search.multipliers import matching, multiplier_names
-from automl.store.trials import recall
+from automl.store.trials import GIVEN, recall
 from envs.layout import Layout
 from envs.mode import Mode
 from envs.reward import find_reward
@@ -58,14 +58,14 @@ def lesson_of(trial: FrozenTrial, layout: Layout, mode: Mode, reward: str) -> Le
     return Lesson(target, worth(nearest, layout.expected))
 
 
-def enqueued(trial: FrozenTrial) -> bool:
+def given(trial: FrozenTrial) -> bool:
     """Whether its parameters were given, not sampled; the uniform policy has parameters that are only near it."""
-    return "fixed_params" in trial.system_attrs
+    return bool(trial.user_attrs.get(GIVEN))
 
 
 def _sampled(trial: FrozenTrial, problem: Problem) -> bool:
     """Whether the policy is what the solver makes of its parameters."""
-    return not enqueued(trial) and all(name in trial.params for name in multiplier_names(problem))
+    return not given(trial) and all(name in trial.params for name in multiplier_names(problem))
 
 
 def _corrections(trial: FrozenTrial, problem: Problem, evaluation: Evaluation) -> NDArray[np.float64]:

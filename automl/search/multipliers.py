@@ -13,7 +13,7 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import BaseTrial, FrozenTrial
 
 from automl.core.exchange import exchange
 from automl.core.policy import CompressionPolicy
@@ -47,7 +47,7 @@ class MultiplierEngine:
         """The multipliers at which the solver would find the uniform policy about right."""
         return dict(zip(multiplier_names(problem), matching(problem, uniform_policy(problem)).tolist(), strict=True))
 
-    def propose(self, problem: Problem, trial: optuna.Trial) -> CompressionPolicy:
+    def propose(self, problem: Problem, trial: BaseTrial) -> CompressionPolicy:
         """The solver's answer for the multipliers that `trial` suggests."""
         return problem.solved(
             [trial.suggest_float(name, -LARGEST_LOG, LARGEST_LOG) for name in multiplier_names(problem)]

@@ -14,6 +14,7 @@ from automl.search.engine import Engine, Session
 from automl.search.evolution import evolved
 from automl.search.multipliers import MultiplierEngine, Proposal, ProposalSampler
 from automl.search.refit import refitted
+from automl.search.reseeding import ReseedingSampler
 from automl.search.sampler import SamplerEngine
 
 
@@ -26,15 +27,19 @@ class EngineEntry:
 
 
 def _uniform() -> Engine:
-    return SamplerEngine("uniform", lambda _, session: RandomSampler(seed=session.fresh_seed), most_trials=1)
+    return SamplerEngine("uniform", _random_sampler, most_trials=1)
 
 
 def _random() -> Engine:
-    return SamplerEngine("random", lambda _, session: RandomSampler(seed=session.fresh_seed))
+    return SamplerEngine("random", _random_sampler)
+
+
+def _random_sampler(_: Problem, session: Session) -> BaseSampler:
+    return ReseedingSampler(lambda seed: RandomSampler(seed=seed), session.own_seed)
 
 
 def _proposing(name: str, proposal: Proposal) -> Engine:
-    return MultiplierEngine(name, lambda problem, session: ProposalSampler(problem, session.fresh_seed, proposal))
+    return MultiplierEngine(name, lambda problem, session: ProposalSampler(problem, session.own_seed, proposal))
 
 
 def _solver() -> Engine:
@@ -46,15 +51,18 @@ def _evolution() -> Engine:
 
 
 def _tpe() -> Engine:
-    def build(problem: Problem, session: Session) -> BaseSampler:
-        return TPESampler(seed=session.fresh_seed, n_startup_trials=10, multivariate=True)
+    def build(seed: int) -> BaseSampler:
+        return TPESampler(seed=seed, n_startup_trials=10, multivariate=True)
 
-    return MultiplierEngine("tpe", build)
+    return MultiplierEngine("tpe", lambda _, session: ReseedingSampler(build, session.own_seed))
 
 
 def _gp() -> Engine:
     # Evaluations have no noise, but rounded widths make steps, which `deterministic_objective=True` would not expect.
-    return MultiplierEngine("gp", lambda _, session: GPSampler(seed=session.fresh_seed))
+    def build(seed: int) -> BaseSampler:
+        return GPSampler(seed=seed)
+
+    return MultiplierEngine("gp", lambda _, session: ReseedingSampler(build, session.own_seed))
 
 
 def _cma() -> Engine:

@@ -1,16 +1,15 @@
-"""The search loop: ask the engine, evaluate, tell the study."""
+"""The search loop: ask the engine, evaluate, write it down."""
 
 import logging
 import math
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import StorageInternalError
-from optuna.trial import TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
 from automl.core.errors import InterruptedRunError, SearchError
 from automl.core.evaluation import Evaluation
@@ -19,23 +18,32 @@ from automl.core.problem import Problem
 from automl.search.cache import EvaluationCache
 from automl.search.curves import Log, silent
 from automl.search.engine import Engine, Session, TrialReport
+from automl.search.mirror import Mirror
 from automl.search.sampler import uniform_policy
-from automl.store.study import reap
-from automl.store.trials import completed, remember, remember_failure
+from automl.search.tally import Tally
+from automl.search.watchdog import time_limit
+from automl.store.ledger import WORKER, Ledger, Proposal
+from automl.store.patience import Patience
+from automl.store.trials import DIGEST, policy_of_trial
+from automl.store.workers import Crew
 
 MOST_FAILURES = 5
 """Failed trials in a row after which the search gives up."""
-_UNIFORM = "uniform"
-"""User attribute of the trial that evaluates the uniform policy, whatever its parameters say."""
+TRIAL_LIMIT_S = 1800.0
+"""A trial takes seconds; one that takes so long hangs."""
+_HESITATION_S = 5.0
+"""A trial must have looked lost for so long where others work too; one who takes it needs much less to say so."""
+_WAIT_S = 0.2
+"""Between two looks at trials that others have not ended yet."""
+_ALONE = Crew("alone", leads=True)
+_PATIENT = Patience(0.0)
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Task:
     number: int
-    evaluation: Evaluation | None
-    from_cache: bool = False
-    failure: str = ""
+    policy: CompressionPolicy
 
 
 def search(
@@ -50,79 +58,158 @@ def search(
     on_trial: Callable[[TrialReport], None],
     folder: Path | None = None,
     log: Log = silent,
+    crew: Crew = _ALONE,
+    patience: Patience = _PATIENT,
+    trial_limit_s: float = TRIAL_LIMIT_S,
 ) -> Evaluation:
     """Evaluates policies until `trials` of them are completed, and returns the one with the lowest divergence.
 
-    Each completed trial is in `study` before the next one starts, so that a later call goes on where this one
-    ended; trials that a killed process left running are told failed. The first trial is the uniform policy,
-    whatever the engine. The caller holds the run's lock.
+    Each completed trial is in `study` before the next one starts, so that a later call goes on where this one ended: a
+    trial that a killed process began is evaluated first, and what follows is what would have followed. The first trial
+    is the uniform policy, whatever the engine. Several processes may work on one study; each counts the trials of all.
 
     Args:
         problem: What to search.
         study: Holds the trials; those of earlier calls count, and their policies are not evaluated again.
         engine: Proposes the policies.
         trials: Completed trials at which to end, earlier ones included; at least 1.
-        seed: Base seed; a call that finds trials in `study` proposes others than the first one did.
+        seed: Base seed of the search.
         deadline: No trial starts after this time of `time.monotonic()`, once there is a result.
         stop: Polled before each trial; where it says True, the search ends with what it has.
-        on_trial: Called after each completed trial.
+        on_trial: Called for each completed trial, those of other workers included.
         folder: Where the engine may keep what it goes on from.
         log: Takes the curves of the search, one point per completed trial, and those of an engine that learns.
+        crew: The workers of the study.
+        patience: With a database that does not answer.
+        trial_limit_s: Seconds after which a trial has failed.
 
     Raises:
         SearchError: If `MOST_FAILURES` trials in a row failed.
         InterruptedRunError: If it was stopped before the first trial was completed.
     """
-    reap(study)
-    done = completed(study)
-    cache = EvaluationCache(lambda policy: _finite(problem.evaluate(policy)), done)
     asked = trials if engine.most_trials is None else min(trials, engine.most_trials)
-    before = len(study.get_trials(deepcopy=False))
-    study.sampler = engine.sampler(problem, Session(seed, before, asked, folder, log))
-    _enqueue_first(problem, study, engine, cache)
-    failures = 0
-    while len(done) < asked and not stop() and not (done and _passed(deadline)):
-        outcome = _run_trial(problem, study, engine, cache)
-        if outcome.evaluation is None:
-            failures += 1
-            _check_failures(failures, outcome.failure)
+    ledger = Ledger(study, crew.name, patience)
+    cache = EvaluationCache(lambda policy: _finite(problem.evaluate(policy)))
+    tally = Tally(asked, crew.name, cache)
+    mirror = Mirror(engine.sampler(problem, Session(seed, asked, folder, log, _number(crew))))
+    for _ in tally.news(_looked(ledger, crew)):
+        pass  # of earlier sessions, which have reported them
+    failures: list[str] = []
+    queued = not crew.leads
+    while True:
+        found = _looked(ledger, crew)
+        mirror.follow(found)
+        for report in tally.news(found):
+            log(_curves(report), report.done)
+            on_trial(report)
+        if tally.done >= asked or stop() or (tally.best is not None and _passed(deadline)):
+            break
+        if not queued:
+            queued = True
+            if _queue_first(problem, engine, ledger, found, cache):
+                continue
+        task = _next_task(problem, engine, ledger, mirror, crew, found, asked)
+        if task is None:
+            time.sleep(_WAIT_S)
             continue
-        failures = 0
-        done.append(outcome.evaluation)
-        report = TrialReport(
-            outcome.number, len(done), asked, outcome.evaluation, lowest_divergence(done), outcome.from_cache
-        )
-        log(_curves(report), report.done)
-        on_trial(report)
-    if not done:
+        failure = _worked(task, ledger, cache, trial_limit_s)
+        failures = [] if failure is None else [*failures, failure]
+        _check_failures(failures)
+    if tally.best is None:
         raise InterruptedRunError("The search was stopped before its first trial ended.")
-    return lowest_divergence(done)
+    return tally.best
 
 
-def lowest_divergence(evaluations: list[Evaluation]) -> Evaluation:
+def lowest_divergence(evaluations: Sequence[Evaluation]) -> Evaluation:
     """The best evaluation; of equal ones the first."""
     return min(evaluations, key=lambda evaluation: evaluation.divergence)
 
 
-def _run_trial(problem: Problem, study: optuna.Study, engine: Engine, cache: EvaluationCache) -> _Outcome:
-    trial = study.ask()
-    policy: CompressionPolicy | None = None
+def _looked(ledger: Ledger, crew: Crew) -> Sequence[FrozenTrial]:
+    """All trials, once those that nobody works on any more are back in the queue."""
+    now_s = time.monotonic()
+    alone = not crew.others(now_s)
+    trials = ledger.trials(alone=alone)
+    names = frozenset(t.user_attrs.get(WORKER, "") for t in trials if t.state is TrialState.RUNNING)
+    if names and ledger.reclaim(trials, crew.lost(names, now_s), after_s=0.0 if alone else _HESITATION_S):
+        return ledger.trials()
+    return trials
+
+
+def _queue_first(
+    problem: Problem, engine: Engine, ledger: Ledger, found: Sequence[FrozenTrial], cache: EvaluationCache
+) -> bool:
+    """The uniform policy comes first, then what the engine starts from, unless an earlier session had them."""
+    uniform = uniform_policy(problem)
+    if uniform in cache or any(trial.state is TrialState.WAITING for trial in found):
+        return False
+    near = FixedTrial(dict(engine.uniform(problem)))
+    engine.propose(problem, near)
+    ledger.queue(_proposal(engine, near, uniform, given=True))
+    first = engine.first(problem)
+    if first is not None:
+        trial = FixedTrial(dict(first))
+        ledger.queue(_proposal(engine, trial, engine.propose(problem, trial), given=True))
+    return True
+
+
+def _next_task(
+    problem: Problem,
+    engine: Engine,
+    ledger: Ledger,
+    mirror: Mirror,
+    crew: Crew,
+    found: Sequence[FrozenTrial],
+    asked: int,
+) -> _Task | None:
+    """A trial of the queue, or a new one; None where enough are under way."""
+    waiting = ledger.claim(found)
+    if waiting is not None:
+        return _Task(waiting.number, policy_of_trial(waiting))
+    counted = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
+    if sum(trial.state in counted for trial in found) >= asked:
+        return None
+    trial = mirror.ask()
+    policy = engine.propose(problem, trial)
+    number = ledger.begin(_proposal(engine, trial, policy, given=False))
+    mirror.is_trial(trial, number)
+    if crew.others(time.monotonic()) and _is_underway(policy, number, ledger):
+        ledger.withdraw(number)
+        return None
+    return _Task(number, policy)
+
+
+def _is_underway(policy: CompressionPolicy, number: int, ledger: Ledger) -> bool:
+    """Whether another worker evaluates this policy: two that think at one time may come to the same."""
+    digest = policy.digest()
+    return any(
+        trial.state is TrialState.RUNNING and trial.number < number and trial.user_attrs.get(DIGEST) == digest
+        for trial in ledger.trials()
+    )
+
+
+def _worked(task: _Task, ledger: Ledger, cache: EvaluationCache, limit_s: float) -> str | None:
+    """Evaluates the policy and writes down what it is worth; returns why not, where that failed."""
     try:
-        proposed = engine.propose(problem, trial)
-        policy = uniform_policy(problem) if _UNIFORM in trial.user_attrs else proposed
-        evaluation, from_cache = cache(policy)
-    except (SQLAlchemyError, StorageInternalError):
-        raise  # The study cannot be written: no trial could be told failed either.
+        with time_limit(limit_s):
+            evaluation, from_cache = cache(task.policy)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        _log.warning("Trial %d failed: %s", trial.number, reason)
-        _log.debug("Trial %d failed here:", trial.number, exc_info=error)
-        remember_failure(trial, policy, reason)
-        study.tell(trial, state=TrialState.FAIL)
-        return _Outcome(trial.number, None, failure=reason)
-    remember(trial, evaluation, "cache" if from_cache else "new", engine.name)
-    study.tell(trial, evaluation.divergence)
-    return _Outcome(trial.number, evaluation, from_cache)
+        _log.warning("Trial %d failed: %s", task.number, reason)
+        _log.debug("Trial %d failed here:", task.number, exc_info=error)
+        ledger.fail(task.number, reason)
+        return reason
+    if not ledger.complete(task.number, evaluation, "cache" if from_cache else "new"):
+        _log.warning("Trial %d was taken for lost and completed by another worker meanwhile.", task.number)
+    return None
+
+
+def _proposal(engine: Engine, trial: BaseTrial, policy: CompressionPolicy, *, given: bool) -> Proposal:
+    return Proposal(policy, trial.params, trial.distributions, engine.name, given)
+
+
+def _number(crew: Crew) -> int:
+    return 0 if crew.leads else 1 + zlib.crc32(crew.name.encode())
 
 
 def _curves(report: TrialReport) -> dict[str, float]:
@@ -134,17 +221,6 @@ def _curves(report: TrialReport) -> dict[str, float]:
     }
 
 
-def _enqueue_first(problem: Problem, study: optuna.Study, engine: Engine, cache: EvaluationCache) -> None:
-    """The uniform policy comes first, then what the engine starts from, unless an earlier session had them."""
-    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-    if waiting or uniform_policy(problem) in cache:
-        return
-    study.enqueue_trial(dict(engine.uniform(problem)), user_attrs={_UNIFORM: True})
-    first = engine.first(problem)
-    if first is not None:
-        study.enqueue_trial(dict(first))
-
-
 def _finite(evaluation: Evaluation) -> Evaluation:
     """Refuses what a sampler would take for a result: Optuna calls a trial with an infinite value completed."""
     for name in ("divergence", "accuracy"):
@@ -154,11 +230,11 @@ def _finite(evaluation: Evaluation) -> Evaluation:
     return evaluation
 
 
-def _check_failures(failures: int, reason: str) -> None:
-    if failures >= MOST_FAILURES:
+def _check_failures(failures: Sequence[str]) -> None:
+    if len(failures) >= MOST_FAILURES:
         raise SearchError(
-            f"A search goes on while trials succeed, but {failures} in a row failed; the last one with: {reason}. "
-            "Correct the cause, then go on with `automl resume`."
+            f"A search goes on while trials succeed, but {len(failures)} in a row failed: "
+            f"{'; '.join(dict.fromkeys(failures))}. Correct the cause, then go on with `automl resume`."
         )
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import optuna
 from optuna.samplers import BaseSampler
+from optuna.trial import BaseTrial
 
 from automl.core.knob import KnobKind, values_of
 from automl.core.policy import CompressionPolicy
@@ -53,7 +53,7 @@ class SamplerEngine:
         """Equal keep ratios, and equal bits."""
         return dict(zip(parameter_names(problem), uniform_ratios(problem), strict=True))
 
-    def propose(self, problem: Problem, trial: optuna.Trial) -> CompressionPolicy:
+    def propose(self, problem: Problem, trial: BaseTrial) -> CompressionPolicy:
         """The feasible policy nearest to the ratios that `trial` suggests."""
         least = [self.least_ratio if knob.kind == "channels" else 0.0 for knob in problem.knobs]
         named = zip(parameter_names(problem), least, strict=True)

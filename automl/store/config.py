@@ -60,6 +60,10 @@ class RunConfig:
     """Whether the curves of the search are written for TensorBoard."""
     importance: str = "obs"
     """How channels are ranked: `obs`, `l1`, `l2`, `taylor`, `bn` or `random`."""
+    storage: str | None = None
+    """Database that several workers share, a URL without password; None for a file in the run's folder."""
+    trial_time_s: float | None = None
+    """Wall time that one trial may take, in seconds; None for half an hour."""
     limit: int | None = None
     """Most images of the data set that are used; None for all."""
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import automl
 from automl.core.errors import RunError
-from automl.store.files import write_json
+from automl.store.files import json_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _PACKAGES = ("torch", "torchvision", "timm", "optuna", "onnx", "onnxruntime", "openvino", "numpy")
 
 
@@ -77,13 +77,13 @@ def new_manifest(fingerprint: Fingerprint, *, seed: int, command: Sequence[str],
     )
 
 
-def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Writes `manifest` as JSON; raises `RunError` where the disk refuses."""
-    write_json(path, asdict(manifest))
+def manifest_text(manifest: Manifest) -> str:
+    """`manifest` as JSON."""
+    return json_text(asdict(manifest))
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Reads what `write_manifest` wrote.
+    """Reads what `manifest_text` gave.
 
     Raises:
         RunError: If the file is missing, is no manifest, or has the layout of another version.

@@ -4,14 +4,18 @@ import difflib
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 from automl.core.errors import RunError
-from automl.store.files import unwritable
+from automl.store.files import umask, unwritable, write_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LONGEST_STEM = 58  # leaves room for the counter
@@ -123,22 +127,36 @@ class Run:
             os.close(handle)
 
 
-def create_run(runs: Path, name: str) -> Run:
-    """Makes the folder `runs/name`.
+def create_run(runs: Path, name: str, files: Mapping[str, str] = MappingProxyType({})) -> Run:
+    """Makes the folder `runs/name` with its first files in it, whole or not at all.
+
+    Args:
+        runs: Folder of all runs.
+        name: Of the new one.
+        files: Name -> content.
 
     Raises:
         RunError: If the name breaks the rule or is taken, or the folder cannot be made.
+        StorageError: If the disk is full.
     """
     path = _checked_path(runs, name)
+    aside: Path | None = None
     try:
         runs.mkdir(parents=True, exist_ok=True)
-        path.mkdir()
+        aside = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=runs))
+        aside.chmod(0o777 & ~umask())
         for folder in ("state", "best", "plots"):
-            (path / folder).mkdir()
-    except FileExistsError as error:
-        raise _taken(runs, name) from error
+            (aside / folder).mkdir()
+        for file, content in files.items():
+            write_text(aside / file, content)
+        if os.path.lexists(path):  # an empty folder would be replaced
+            raise _taken(runs, name)
+        aside.rename(path)
     except OSError as error:
         raise unwritable(path, error) from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
     return Run(path.resolve())
 
 
@@ -177,7 +195,9 @@ def run_names(runs: Path) -> list[str]:
     """Names of the runs in `runs`, sorted."""
     if not runs.is_dir():
         return []
-    return sorted(path.name for path in runs.iterdir() if (path / "config.toml").is_file())
+    return sorted(
+        path.name for path in runs.iterdir() if _NAME.fullmatch(path.name) and (path / "config.toml").is_file()
+    )
 
 
 def free_name(runs: Path, model: str, budget: str) -> str:
@@ -194,13 +214,20 @@ def free_name(runs: Path, model: str, budget: str) -> str:
     return next(name for name in names if not os.path.lexists(runs / name))
 
 
-def _checked_path(runs: Path, name: str) -> Path:
-    path = runs / name
-    if not _NAME.fullmatch(name) or path.resolve().parent != runs.resolve():
+def check_name(name: str) -> None:
+    """Refuses what is no name of a run; raises `RunError`."""
+    if not _NAME.fullmatch(name):
         raise RunError(
             f"A run name has 1 to 64 letters, digits, dots, dashes and underscores, starts with a letter or digit "
             f"and holds no path, but got {name!r}. Choose another with `--name`."
         )
+
+
+def _checked_path(runs: Path, name: str) -> Path:
+    check_name(name)
+    path = runs / name
+    if path.resolve().parent != runs.resolve():
+        raise RunError(f"A run lies in its folder of runs, but {path} is a link to {path.resolve()}. Name another.")
     return path
 
 
@@ -220,10 +247,10 @@ def _lock(handle: int, name: str) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+        holder = os.read(handle, 128).decode(errors="replace").strip() or "unknown"
         raise RunError(
-            f"One process at a time works on a run, but process {holder} has {name!r} open. "
+            f"One process at a time leads a run, but process {holder} has {name!r} open. "
             "Wait for it, stop it, or start another run with `--name`."
         ) from error
     os.ftruncate(handle, 0)
-    os.write(handle, f"{os.getpid()}\n".encode())
+    os.write(handle, f"{os.getpid()} on {socket.gethostname()}\n".encode())

@@ -1,9 +1,5 @@
-"""Trials as the study keeps them: evaluations in, evaluations and a table out."""
+"""Trials as the study keeps them: what is known of each, and what it was found to be worth."""
 
-import csv
-import io
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import optuna
@@ -13,50 +9,42 @@ from automl.core.cost import Cost
 from automl.core.errors import RunError
 from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
-from automl.store.files import write_text
 
 Source = Literal["new", "cache"]
+POLICY = "policy"
+"""User attribute of a trial: its policy, as JSON."""
+DIGEST = "digest"
+"""User attribute of a trial: its policy's digest."""
+ENGINE = "engine"
+"""User attribute of a trial: the engine that proposed it."""
+GIVEN = "given"
+"""User attribute of a trial: whether its parameters were given, not sampled."""
+EVALUATION = "evaluation"
+"""User attribute of a completed trial: what the policy was found to be worth."""
 FAILURE = "failure"
 """User attribute of a failed trial: the reason."""
-ENGINE = "engine"
-"""User attribute of a completed trial: the engine that proposed it."""
-_DIGEST = "digest"
-"""User attribute of a trial: its policy's digest."""
-_COLUMNS = ("number", "state", "digest", "divergence", "accuracy", "ci95_low", "ci95_high", "images")
-_COST_COLUMNS = ("macs", "params", "size_bytes", "bops", "seconds", "source", "engine", "failure")
-
-
-def remember(trial: optuna.Trial, evaluation: Evaluation, source: Source, engine: str) -> None:
-    """Writes `evaluation`, and which engine asked for it, to a running trial; its divergence is the value to tell."""
-    trial.set_user_attr("evaluation", _plain(evaluation))
-    trial.set_user_attr(_DIGEST, evaluation.policy.digest())
-    trial.set_user_attr("source", source)
-    trial.set_user_attr(ENGINE, engine)
-
-
-def remember_failure(trial: optuna.Trial, policy: CompressionPolicy | None, reason: str) -> None:
-    """Writes to a running trial why it fails, and with which policy; None where there was none yet."""
-    trial.set_user_attr(FAILURE, reason)
-    if policy is not None:
-        trial.set_user_attr(_DIGEST, policy.digest())
 
 
 def settled(study: optuna.Study) -> frozenset[str]:
-    """Digests of the policies that need no trial: they were evaluated, or cannot be.
+    """Digests of the policies that need no trial: they were evaluated, are being evaluated, or cannot be."""
+    return frozenset(t.user_attrs[DIGEST] for t in study.get_trials(deepcopy=False) if DIGEST in t.user_attrs)
 
-    A policy whose trial was killed is not among them.
-    """
-    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
-    return frozenset(trial.user_attrs[_DIGEST] for trial in finished if _DIGEST in trial.user_attrs)
+
+def policy_of_trial(trial: FrozenTrial) -> CompressionPolicy:
+    """What a trial evaluates; raises `RunError` where somebody else wrote the trial."""
+    try:
+        return CompressionPolicy.from_json(trial.user_attrs[POLICY])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _changed(trial, error) from error
 
 
 def recall(trial: FrozenTrial) -> Evaluation:
-    """Reads what `remember` wrote; raises `RunError` where somebody else wrote the trial."""
+    """Reads what a completed trial was found to be worth; raises `RunError` where somebody else wrote the trial."""
     try:
-        value = trial.user_attrs["evaluation"]
+        value = trial.user_attrs[EVALUATION]
         low, high = value["accuracy_ci95"]
         return Evaluation(
-            policy=CompressionPolicy.from_json(value["policy"]),
+            policy=CompressionPolicy.from_json(trial.user_attrs[POLICY]),
             cost=Cost(**value["cost"]),
             divergence=float(value["divergence"]),
             accuracy=float(value["accuracy"]),
@@ -65,10 +53,12 @@ def recall(trial: FrozenTrial) -> Evaluation:
             seconds=float(value["seconds"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(
-            f"Every completed trial must hold its evaluation, but trial {trial.number} does not ({error}). "
-            "The study was changed by hand; start a new run with `automl search`."
-        ) from error
+        raise _changed(trial, error) from error
+
+
+def source_of(trial: FrozenTrial) -> Source:
+    """Whether a completed trial was evaluated, or its like had been."""
+    return "cache" if trial.user_attrs[EVALUATION].get("source") == "cache" else "new"
 
 
 def completed(study: optuna.Study) -> list[Evaluation]:
@@ -79,74 +69,13 @@ def completed(study: optuna.Study) -> list[Evaluation]:
 def evaluated(study: optuna.Study) -> int:
     """How many completed trials measured a policy; the others found theirs in the cache."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sum(trial.user_attrs.get("source") == "new" for trial in trials)
+    return sum(source_of(trial) == "new" for trial in trials)
 
 
-def write_trials_csv(path: Path, study: optuna.Study, groups: Sequence[str], layers: Sequence[str] = ()) -> None:
-    """Writes every finished trial as a row.
-
-    Args:
-        path: The table; replaced as a whole.
-        study: Where the trials are.
-        groups: Channel groups, one column each: channels kept.
-        layers: Layers with bit-widths, one column each: bits of weights and of inputs, such as `w4a8`.
-
-    Raises:
-        RunError: If the disk refuses.
-    """
-    finished = (TrialState.COMPLETE, TrialState.FAIL)
-    rows = [_row(trial, groups, layers) for trial in study.get_trials(deepcopy=False, states=finished)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _header(groups, layers), restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def _header(groups: Sequence[str], layers: Sequence[str]) -> list[str]:
-    return [*_COLUMNS, *_COST_COLUMNS, *map(_column, groups), *map(_bits_column, layers)]
-
-
-def _row(trial: FrozenTrial, groups: Sequence[str], layers: Sequence[str]) -> dict[str, Any]:
-    row = {"number": trial.number, "state": trial.state.name.lower()}
-    if trial.state is not TrialState.COMPLETE:
-        return row | {"failure": trial.user_attrs.get(FAILURE, "the process was killed")}
-    evaluation = recall(trial)
-    cost = evaluation.cost
-    row |= {
-        "digest": trial.user_attrs.get(_DIGEST, ""),
-        "divergence": evaluation.divergence,
-        "accuracy": evaluation.accuracy,
-        "ci95_low": evaluation.accuracy_ci95[0],
-        "ci95_high": evaluation.accuracy_ci95[1],
-        "images": evaluation.images,
-        "macs": cost.macs,
-        "params": cost.params,
-        "size_bytes": cost.size_bytes,
-        "bops": cost.bops,
-        "seconds": round(evaluation.seconds, 3),
-        "source": trial.user_attrs.get("source", ""),
-        "engine": trial.user_attrs.get(ENGINE, ""),
-    }
-    policy = evaluation.policy
-    row |= {_column(name): policy.channels.get(name, "") for name in groups}
-    bits = {name: policy.bits[name] for name in layers if name in policy.bits}
-    return row | {_bits_column(name): f"w{each.weight}a{each.activation}" for name, each in bits.items()}
-
-
-def _column(group: str) -> str:
-    return f"channels:{group}"
-
-
-def _bits_column(layer: str) -> str:
-    return f"bits:{layer}"
-
-
-def _plain(evaluation: Evaluation) -> dict[str, Any]:
-    # Optuna takes plain JSON types only: one numpy float would lose the whole trial.
+def plain(evaluation: Evaluation, source: Source) -> dict[str, Any]:
+    """What an evaluation says of its policy, in plain JSON types: one numpy float would lose the whole trial."""
     cost = evaluation.cost
     return {
-        "policy": evaluation.policy.to_json(),
         "cost": {
             "macs": int(cost.macs),
             "params": int(cost.params),
@@ -159,4 +88,12 @@ def _plain(evaluation: Evaluation) -> dict[str, Any]:
         "accuracy_ci95": [float(bound) for bound in evaluation.accuracy_ci95],
         "images": int(evaluation.images),
         "seconds": float(evaluation.seconds),
+        "source": source,
     }
+
+
+def _changed(trial: FrozenTrial, error: Exception) -> RunError:
+    return RunError(
+        f"Every trial must hold its policy, and a completed one its evaluation, but trial {trial.number} does not "
+        f"({error!r}). The study was changed by hand, or is of an older version; start a new run with `automl search`."
+    )

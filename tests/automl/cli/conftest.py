@@ -12,11 +12,12 @@ from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
 from automl.export.policy_file import PolicyFile, write_policy
 from automl.report.metrics import BudgetLine, Metrics, ModelRow, SearchSummary, write_metrics
+from automl.store.address import StudyAddress
 from automl.store.config import RunConfig, to_toml
 from automl.store.files import write_text
 from automl.store.run import Run, create_run
 from automl.store.study import open_study
-from automl.store.trials import remember
+from tests.contracts.trials import tell
 
 DIVERGENCES = (0.5, 0.2, 0.3)
 
@@ -54,11 +55,9 @@ def make_run(tmp_path: Path) -> MakeRun:
         run = create_run(tmp_path / "runs", name)
         config = RunConfig("cifar_resnet20", "digits", ("0.5flops",), trials=asked, time_s=time_s)
         write_text(run.config, to_toml(config))
-        with open_study(run.study_db) as study:
+        with open_study(StudyAddress.of_file(run.study_db)) as study:
             for divergence in DIVERGENCES[:trials]:
-                trial = study.ask()
-                remember(trial, evaluation(divergence), "new", "solver")
-                study.tell(trial, divergence)
+                tell(study, evaluation(divergence))
         if done:
             write_metrics(run.metrics, metrics(trials))
             full = {"a": 16, "b": 32}

@@ -7,13 +7,13 @@ from tests.automl.cli.conftest import Cli
 
 @pytest.mark.parametrize(("text", "expected"), [("90s", 90.0), ("30m", 1800.0), ("2h", 7200.0), ("1.5h", 5400.0)])
 def test_times_have_a_unit(text: str, expected: float) -> None:
-    assert seconds(text) == expected
+    assert seconds("--time", text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "30", "m", "30x", "half an hour"])
 def test_a_time_without_a_number_or_unit_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="such as 30m"):
-        seconds(text)
+        seconds("--time", text)
 
 
 @pytest.mark.parametrize(

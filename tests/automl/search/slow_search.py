@@ -8,6 +8,7 @@ from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
 from automl.search.registry import find_engine
 from automl.search.runner import search
+from automl.store.address import StudyAddress
 from automl.store.study import open_study
 from tests.contracts.problem import SeparableEvaluator, separable_problem
 
@@ -21,7 +22,7 @@ def main(path: Path, trials: int, seconds: float) -> None:
         time.sleep(seconds)
         return known(policy)
 
-    with open_study(path) as study:
+    with open_study(StudyAddress.of_file(path)) as study:
         search(
             separable_problem(slowly),
             study,

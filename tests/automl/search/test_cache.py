@@ -9,7 +9,7 @@ def policy(channels: int) -> CompressionPolicy:
 
 def test_equal_policies_are_evaluated_once() -> None:
     evaluator = SeparableEvaluator()
-    cache = EvaluationCache(evaluator, [])
+    cache = EvaluationCache(evaluator)
     first, first_known = cache(policy(8))
     second, second_known = cache(CompressionPolicy(dict.fromkeys(reversed(SENSITIVITY), 8)))
     assert len(evaluator.asked) == 1
@@ -18,7 +18,7 @@ def test_equal_policies_are_evaluated_once() -> None:
 
 
 def test_a_remembered_evaluation_took_no_time() -> None:
-    cache = EvaluationCache(SeparableEvaluator(), [])
+    cache = EvaluationCache(SeparableEvaluator())
     assert cache(policy(8))[0].seconds == 0.01
     assert cache(policy(8))[0].seconds == 0.0
 
@@ -27,7 +27,8 @@ def test_the_evaluations_of_an_earlier_session_are_known() -> None:
     evaluator = SeparableEvaluator()
     earlier = evaluator(policy(8))
     evaluator.asked.clear()
-    cache = EvaluationCache(evaluator, [earlier])
+    cache = EvaluationCache(evaluator)
+    cache.learn(earlier)
     assert policy(8) in cache
     assert policy(12) not in cache
     assert cache(policy(8))[0].policy == earlier.policy

@@ -20,7 +20,7 @@ def test_zeros_are_the_plain_answer_of_the_solver() -> None:
     assert first == dict.fromkeys(multiplier_names(problem), 0.0)
     trial = optuna.create_study().ask()
     fixed = optuna.trial.FixedTrial(dict(first), number=trial.number)
-    assert engine.propose(problem, fixed) == problem.solved([0.0] * 8)  # type: ignore[arg-type]
+    assert engine.propose(problem, fixed) == problem.solved([0.0] * 8)
 
 
 def test_the_right_multipliers_lead_to_the_optimum() -> None:

@@ -28,6 +28,8 @@ FULL = RunConfig(
     epochs=30,
     finetune_epochs=0,
     importance="taylor",
+    storage="postgresql://me@host/db",
+    trial_time_s=90.0,
     limit=5000,
     tensorboard=True,
 )

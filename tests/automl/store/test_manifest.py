@@ -7,15 +7,16 @@ import pytest
 
 import automl
 from automl.core.errors import RunError
+from automl.store.files import write_text
 from automl.store.manifest import (
     Fingerprint,
     check_fingerprint,
     difference,
+    manifest_text,
     new_manifest,
     package_versions,
     read_manifest,
     this_machine,
-    write_manifest,
 )
 
 FINGERPRINT = Fingerprint(model="timm:net", weights="aa11", data="bb22", space="cc33", budget="0.25flops")
@@ -24,7 +25,7 @@ FINGERPRINT = Fingerprint(model="timm:net", weights="aa11", data="bb22", space="
 def test_a_manifest_survives_the_way_through_its_file(tmp_path: Path) -> None:
     started = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     manifest = new_manifest(FINGERPRINT, seed=3, command=["automl", "search"], started=started)
-    write_manifest(tmp_path / "manifest.json", manifest)
+    write_text(tmp_path / "manifest.json", manifest_text(manifest))
     assert read_manifest(tmp_path / "manifest.json") == manifest
     assert datetime.fromisoformat(manifest.started) == started
 
@@ -52,7 +53,7 @@ def test_a_changed_fingerprint_is_refused_and_the_difference_shown() -> None:
     assert "timm:net" not in str(raised.value)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema": 1}', '{"schema": 1, "packages": 3}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema": 2}', '{"schema": 2, "packages": 3}'])
 def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(content)

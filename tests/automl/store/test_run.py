@@ -1,11 +1,14 @@
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 import automl
-from automl.core.errors import RunError
+from automl.core.errors import RunError, StorageError
 from automl.store.run import create_run, free_name, open_run, run_names
 
 
@@ -33,7 +36,7 @@ def test_a_name_with_a_path_or_odd_letters_is_refused(tmp_path: Path, name: str)
 def test_a_link_that_leads_out_of_the_runs_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "link").symlink_to(tmp_path / "else" / "where")
-    with pytest.raises(RunError, match="holds no path"):
+    with pytest.raises(RunError, match="is a link to"):
         create_run(tmp_path / "runs", "link")
 
 
@@ -109,7 +112,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "locked\n"
-        with pytest.raises(RunError, match=f"process {process.pid} has 'mine' open"), run.locked():
+        with pytest.raises(RunError, match=f"process {process.pid} on .* has 'mine' open"), run.locked():
             pass
         process.kill()
     with run.locked():
@@ -121,3 +124,24 @@ def test_a_released_run_can_be_locked_again(tmp_path: Path) -> None:
     for _ in range(2):
         with run.locked(), pytest.raises(RunError), run.locked():
             pass
+
+
+def test_a_run_appears_with_its_first_files_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = create_run(tmp_path, "whole", {"config.toml": "trials = 3\n"})
+    assert run.config.read_text() == "trials = 3\n"
+    assert sorted(path.name for path in run.path.iterdir()) == ["best", "config.toml", "plots", "state"]
+
+    def full(_: int) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        create_run(tmp_path, "half", {"config.toml": "trials = 3\n"})
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
+def test_what_a_kill_left_of_a_run_that_was_being_made_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / ".mine.x").mkdir()
+    (tmp_path / ".mine.x" / "config.toml").write_text("")
+    assert run_names(tmp_path) == []
+    assert create_run(tmp_path, "mine").name == "mine"

@@ -6,8 +6,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from automl.core.errors import RunError
-from automl.store.study import open_study, reap
+from automl.core.errors import RunError, StorageError
+from automl.store.address import StudyAddress
+from automl.store.study import open_study
 
 
 def add_trial(study: optuna.Study, value: float) -> None:
@@ -18,60 +19,53 @@ def add_trial(study: optuna.Study, value: float) -> None:
 
 def test_a_study_goes_on_where_it_was_closed(tmp_path: Path) -> None:
     for number in range(3):
-        with open_study(tmp_path / "study.db") as study:
+        with open_study(StudyAddress.of_file(tmp_path / "study.db")) as study:
             assert len(study.trials) == number
             add_trial(study, 1.0 - number)
-    with open_study(tmp_path / "study.db") as study:
+    with open_study(StudyAddress.of_file(tmp_path / "study.db")) as study:
         assert study.best_value == -1.0
 
 
 def test_a_path_may_hold_what_a_url_gives_a_meaning(tmp_path: Path) -> None:
     folder = tmp_path / "50% {SCHEMA} a?b#c d"
     folder.mkdir()
-    with open_study(folder / "study.db") as study:
+    with open_study(StudyAddress.of_file(folder / "study.db")) as study:
         add_trial(study, 1.0)
     assert (folder / "study.db").stat().st_size > 0
 
 
 def test_the_database_uses_a_write_ahead_log(tmp_path: Path) -> None:
-    with open_study(tmp_path / "study.db"), closing(sqlite3.connect(tmp_path / "study.db")) as connection:
+    with (
+        open_study(StudyAddress.of_file(tmp_path / "study.db")),
+        closing(sqlite3.connect(tmp_path / "study.db")) as connection,
+    ):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_reader_leaves_the_trial_of_a_running_search_alone(tmp_path: Path) -> None:
-    with open_study(tmp_path / "study.db") as study:
+    with open_study(StudyAddress.of_file(tmp_path / "study.db")) as study:
         study.ask()
-        with open_study(tmp_path / "study.db") as other:
+        with open_study(StudyAddress.of_file(tmp_path / "study.db")) as other:
             assert other.trials[0].state is TrialState.RUNNING
-
-
-def test_reap_fails_what_was_left_running_and_counts_it(tmp_path: Path) -> None:
-    with open_study(tmp_path / "study.db") as study:
-        add_trial(study, 1.0)
-        study.ask()
-    with open_study(tmp_path / "study.db") as study:
-        assert reap(study) == 1
-        assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.FAIL]
-        assert reap(study) == 0
 
 
 def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
     path.write_bytes(b"not a database at all" * 50)
-    with pytest.raises(RunError, match="undamaged Optuna database"), open_study(path):
+    with pytest.raises(RunError, match="undamaged Optuna database"), open_study(StudyAddress.of_file(path)):
         pass
     assert path.read_bytes() == b"not a database at all" * 50
 
 
 def test_a_database_with_a_torn_page_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    with open_study(path) as study:
+    with open_study(StudyAddress.of_file(path)) as study:
         for _ in range(5):
             add_trial(study, 1.0)
     torn = bytearray(path.read_bytes())
     torn[4096:] = b"\xff" * (len(torn) - 4096)
     path.write_bytes(torn)
-    with pytest.raises(RunError, match="undamaged Optuna database"), open_study(path):
+    with pytest.raises(RunError, match="undamaged Optuna database"), open_study(StudyAddress.of_file(path)):
         pass
 
 
@@ -80,22 +74,22 @@ def test_the_database_of_another_program_is_refused_and_kept(tmp_path: Path) -> 
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE invoices (id INTEGER)")
     before = path.read_bytes()
-    with pytest.raises(RunError, match="other tables, such as 'invoices'"), open_study(path):
+    with pytest.raises(RunError, match="other tables, such as 'invoices'"), open_study(StudyAddress.of_file(path)):
         pass
     assert path.read_bytes() == before
 
 
 def test_the_tables_of_another_optuna_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
-    with open_study(path):
+    with open_study(StudyAddress.of_file(path)):
         pass
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
-    with pytest.raises(RunError, match="no longer compatible"), open_study(path):
+    with pytest.raises(RunError, match="no longer compatible"), open_study(StudyAddress.of_file(path)):
         pass
 
 
-def test_a_disk_that_refuses_a_trial_is_a_run_error(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_a_trial_is_a_storage_error(tmp_path: Path) -> None:
     path = tmp_path / "study.db"
 
     def add_trial_to_a_damaged_table(study: optuna.Study) -> None:
@@ -103,10 +97,13 @@ def test_a_disk_that_refuses_a_trial_is_a_run_error(tmp_path: Path) -> None:
             connection.execute("DROP TABLE trial_params")
         add_trial(study, 2.0)
 
-    with pytest.raises(RunError, match=r"no such table.*is whole"), open_study(path) as study:
+    with pytest.raises(StorageError, match=r"no such table.*is whole"), open_study(StudyAddress.of_file(path)) as study:
         add_trial_to_a_damaged_table(study)
 
 
 def test_a_folder_that_does_not_exist_is_a_run_error(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="unable to open database file"), open_study(tmp_path / "none" / "study.db"):
+    with (
+        pytest.raises(RunError, match="unable to open database file"),
+        open_study(StudyAddress.of_file(tmp_path / "none" / "study.db")),
+    ):
         pass

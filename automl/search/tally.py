@@ -1,0 +1,43 @@
+"""What the completed trials of a study come to, whoever evaluated them."""
+
+from collections.abc import Iterator, Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from automl.core.evaluation import Evaluation
+from automl.search.cache import EvaluationCache
+from automl.search.engine import TrialReport
+from automl.store.ledger import WORKER
+from automl.store.trials import recall, source_of
+
+
+class Tally:
+    """Counts completed trials, and knows the best of them."""
+
+    def __init__(self, asked: int, worker: str, cache: EvaluationCache) -> None:
+        """Of a search that ends with so many, as the worker of that name sees it; `cache` learns of each."""
+        self._asked, self._worker, self._cache = asked, worker, cache
+        self._counted: set[int] = set()
+        self.best: Evaluation | None = None
+        """The one with the lowest divergence; of equal ones the first."""
+
+    @property
+    def done(self) -> int:
+        """Completed trials."""
+        return len(self._counted)
+
+    def news(self, trials: Sequence[FrozenTrial]) -> Iterator[TrialReport]:
+        """A report for each trial that was completed since the last call."""
+        for trial in trials:
+            if trial.state is TrialState.COMPLETE and trial.number not in self._counted:
+                yield self._report(trial)
+
+    def _report(self, trial: FrozenTrial) -> TrialReport:
+        evaluation = recall(trial)
+        self._cache.learn(evaluation)
+        self._counted.add(trial.number)
+        if self.best is None or evaluation.divergence < self.best.divergence:
+            self.best = evaluation
+        ours = trial.user_attrs.get(WORKER) == self._worker
+        from_cache = source_of(trial) == "cache"
+        return TrialReport(trial.number, self.done, self._asked, evaluation, self.best, from_cache, ours)
