@@ -241,8 +241,7 @@ def test_costs_of_a_residual_network_hold_on_its_file(tmp_path: Path, choose: Ch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("choose", [smallest, dense])
-@pytest.mark.parametrize("bits", [W8A8, W4A4])
+@pytest.mark.parametrize(("choose", "bits"), [(smallest, W8A8), (dense, W4A4)])
 @pytest.mark.parametrize(
     "spec",
     [
