@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 from optuna.trial import TrialState
 from rich.progress import track
-from safetensors import safe_open
+from safetensors.numpy import load_file
 
 from automl.store.address import StudyAddress
 from automl.store.config import load_config
@@ -160,7 +160,7 @@ def unreadable(run: Run) -> list[str]:
         run.manifest: read_manifest,
         run.policy: _json,
         run.metrics: _json,
-        run.weights: lambda path: safe_open(path, "numpy").keys(),
+        run.weights: load_file,
         run.onnx: lambda path: onnx.checker.check_model(onnx.load(path)),
         run.study_db: _checked_database,
         run.trials_csv: lambda path: path.read_text(encoding="utf-8"),
@@ -250,11 +250,8 @@ def _digest(path: Path, key: str) -> str:
 def _same_tensors(one: Path, other: Path) -> bool:
     if not (one.is_file() and other.is_file()):
         return False
-    with safe_open(one, "numpy") as first, safe_open(other, "numpy") as second:
-        names = sorted(first.keys())
-        return names == sorted(second.keys()) and all(
-            np.array_equal(first.get_tensor(name), second.get_tensor(name)) for name in names
-        )
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def _checked_database(path: Path) -> None:

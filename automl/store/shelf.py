@@ -3,7 +3,19 @@
 import hashlib
 from collections.abc import Mapping
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, create_engine, delete, insert, inspect, select
+from sqlalchemy import (
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    delete,
+    insert,
+    inspect,
+    select,
+)
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 

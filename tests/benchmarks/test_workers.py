@@ -26,4 +26,3 @@ def test_throughput_is_held_against_so_many_times_one_worker() -> None:
 
 def test_a_search_in_memory_takes_some_time() -> None:
     assert seconds_per_trial(None, 12, 4) > 0
-
