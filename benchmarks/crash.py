@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -155,7 +155,7 @@ class Bench:
 
 def unreadable(run: Run) -> list[str]:
     """Files of a finished run that cannot be read, and what was written aside and left."""
-    readers = {
+    readers: dict[Path, Callable[[Path], object]] = {
         run.config: load_config,
         run.manifest: read_manifest,
         run.policy: _json,
@@ -255,7 +255,7 @@ def _same_tensors(one: Path, other: Path) -> bool:
 
 
 def _checked_database(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
         (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
     if verdict != "ok":
         raise ValueError(verdict)
