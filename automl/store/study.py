@@ -1,13 +1,14 @@
 """Optuna studies, in a file that survives a kill or in a database that several machines share."""
 
 import difflib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
 import optuna
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from automl.core.errors import RunError, StorageError
 from automl.store.address import StudyAddress
@@ -50,7 +51,7 @@ def _opened(address: StudyAddress) -> BulkStorage:
     # Of a file the URL only names the dialect: Optuna would read braces and question marks of a path in it.
     url = "sqlite:///study.db" if address.path is not None else address.url.render_as_string(hide_password=False)
     try:
-        return BulkStorage(url, engine_kwargs=address.engine_settings)
+        return _with_tables(url, address)
     except RuntimeError as error:  # The tables are those of another version of Optuna.
         _refuse(address, str(error))
     except (SQLAlchemyError, StorageInternalError) as error:
@@ -58,6 +59,18 @@ def _opened(address: StudyAddress) -> BulkStorage:
             f"The database of the trials must answer, but {address} does not: {_cause(error)}. Check the path or the "
             "URL, and that the server runs and knows you."
         ) from error
+
+
+def _with_tables(url: str, address: StudyAddress) -> BulkStorage:
+    """The database, with Optuna's tables, which another process may be making at this moment."""
+    for pause_s in (0.1, 0.5, 2.0):
+        try:
+            return BulkStorage(url, engine_kwargs=address.engine_settings)
+        except DBAPIError as error:
+            if "already exists" not in str(error):
+                raise
+            time.sleep(pause_s)
+    return BulkStorage(url, engine_kwargs=address.engine_settings)
 
 
 def _found(storage: BulkStorage, address: StudyAddress, make: bool) -> optuna.Study:

@@ -1,6 +1,8 @@
 """One worker of a search that is killed on purpose: `python -m ... URL STUDY TRIALS SECONDS KIND`.
 
-KIND is `leads`, `works`, or `dies-asking`: killed while its sampler thinks, after three trials.
+KIND is `leads`, `works`, or one that gets SIGKILL: `dies-evaluating` in its second evaluation, `dies-asking` while its
+sampler thinks, after three trials. Each says when it is ready, and begins when it reads a line: on a busy machine
+processes take long to start.
 """
 
 import os
@@ -24,14 +26,21 @@ from tests.contracts.problem import SeparableEvaluator, separable_problem
 
 
 def main(url: str, name: str, trials: int, seconds: float, kind: str) -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
     known = SeparableEvaluator()
     workers.BEAT_S, workers.SILENCE_S = 0.2, 3.0
     if kind == "dies-asking":
         _die_asking()
 
+    evaluations = 0
+
     def slowly(policy: CompressionPolicy) -> Evaluation:
-        sys.stdout.write(f"evaluating {policy.digest()}\n")
-        sys.stdout.flush()
+        nonlocal evaluations
+        evaluations += 1
+        if kind == "dies-evaluating" and evaluations == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(seconds)
         return known(policy)
 

@@ -1,10 +1,10 @@
 """Several processes on one study, in a real PostgreSQL, some of which are killed."""
 
+import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,12 +35,19 @@ def server() -> Iterator[postgres.Server]:
 def begin(url: str, name: str, kind: str, trials: int = TRIALS, seconds: float = 0.15) -> Process:
     command = [sys.executable, "-m", "tests.automl.search.crew_search", url, name, str(trials), str(seconds), kind]
     root = Path(automl.__file__).parents[1]
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
-def first_line(process: Process) -> None:
-    assert process.stdout is not None
-    assert process.stdout.readline().startswith("evaluating"), process.communicate()[1]
+def together(processes: Sequence[Process]) -> None:
+    """Lets all of them begin once the slowest has started."""
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n", process.communicate()[1]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
 
 
 def ended(process: Process) -> None:
@@ -50,19 +57,15 @@ def ended(process: Process) -> None:
 
 @pytest.mark.slow
 def test_no_trial_is_lost_when_workers_are_killed_and_the_server_restarts(server: postgres.Server) -> None:
-    leads = begin(server.url, "killed", "leads")
-    first_line(leads)
-    others = [begin(server.url, "killed", kind) for kind in ("works", "works", "dies-asking")]
-    for process in others[:2]:
-        first_line(process)
-    others[0].kill()  # while it evaluates
-    others[2].communicate(timeout=60)
-    assert others[2].returncode == -9
-    time.sleep(0.5)
+    kinds = ("leads", "works", "dies-evaluating", "dies-asking")
+    everyone = [begin(server.url, "killed", kind) for kind in kinds]
+    together(everyone)
+    for process in everyone[2:]:
+        process.communicate(timeout=120)
+        assert process.returncode == -signal.SIGKILL
     server.restart()
-    ended(leads)
-    ended(others[1])
-    others[0].communicate()
+    for process in everyone[:2]:
+        ended(process)
 
     with open_study(StudyAddress.parse(server.url, "killed"), make=False) as study:
         trials, crew = study.get_trials(), workers(study)
@@ -85,6 +88,7 @@ def test_no_trial_is_lost_when_workers_are_killed_and_the_server_restarts(server
 @pytest.mark.slow
 def test_workers_propose_differently_and_share_the_work(server: postgres.Server) -> None:
     processes = [begin(server.url, "shared", kind, trials=40, seconds=0.1) for kind in ("leads", "works", "works")]
+    together(processes)
     for process in processes:
         ended(process)
     with open_study(StudyAddress.parse(server.url, "shared"), make=False) as study:

@@ -1,13 +1,16 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from automl.core.errors import RunError, StorageError
 from automl.store.address import StudyAddress
+from automl.store.bulk import BulkStorage
 from automl.store.study import open_study
 
 
@@ -107,3 +110,21 @@ def test_a_folder_that_does_not_exist_is_a_run_error(tmp_path: Path) -> None:
         open_study(StudyAddress.of_file(tmp_path / "none" / "study.db")),
     ):
         pass
+
+
+def test_tables_that_another_process_makes_at_the_same_moment_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = 0
+
+    def racing(url: str, engine_kwargs: dict[str, Any]) -> BulkStorage:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise OperationalError("CREATE TABLE studies", {}, sqlite3.OperationalError("table studies already exists"))
+        return BulkStorage(url, engine_kwargs=engine_kwargs)
+
+    monkeypatch.setattr("automl.store.study.BulkStorage", racing)
+    with open_study(StudyAddress.of_file(tmp_path / "study.db")) as study:
+        add_trial(study, 1.0)
+    assert attempts == 2
