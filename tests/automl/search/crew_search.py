@@ -1,4 +1,4 @@
-"""One worker of a search that is killed on purpose: `python -m ... URL STUDY TRIALS SECONDS KIND`.
+"""One worker of a search that is killed on purpose: `python -m ... URL STUDY ENGINE TRIALS SECONDS KIND`.
 
 KIND is `leads`, `works`, or one that gets SIGKILL: `dies-evaluating` in its second evaluation, `dies-asking` while its
 sampler thinks, after three trials. Each says when it is ready, and begins when it reads a line: on a busy machine
@@ -25,7 +25,7 @@ from automl.store.study import open_study
 from tests.contracts.problem import SeparableEvaluator, separable_problem
 
 
-def main(url: str, name: str, trials: int, seconds: float, kind: str) -> None:
+def main(url: str, name: str, engine: str, trials: int, seconds: float, kind: str) -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
@@ -51,7 +51,7 @@ def main(url: str, name: str, trials: int, seconds: float, kind: str) -> None:
         search(
             separable_problem(slowly),
             study,
-            find_engine("cma"),
+            find_engine(engine),
             trials=trials,
             seed=0,
             deadline=None,
@@ -77,4 +77,5 @@ def _die_asking() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5])
+    url, name, engine, trials, seconds, kind = sys.argv[1:]
+    main(url, name, engine, int(trials), float(seconds), kind)

@@ -32,8 +32,9 @@ def server() -> Iterator[postgres.Server]:
         yield running
 
 
-def begin(url: str, name: str, kind: str, trials: int = TRIALS, seconds: float = 0.15) -> Process:
-    command = [sys.executable, "-m", "tests.automl.search.crew_search", url, name, str(trials), str(seconds), kind]
+def begin(url: str, name: str, engine: str, kind: str, trials: int, seconds: float) -> Process:
+    settings = [url, name, engine, str(trials), str(seconds), kind]
+    command = [sys.executable, "-m", "tests.automl.search.crew_search", *settings]
     root = Path(automl.__file__).parents[1]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
@@ -58,7 +59,7 @@ def ended(process: Process) -> None:
 @pytest.mark.slow
 def test_no_trial_is_lost_when_workers_are_killed_and_the_server_restarts(server: postgres.Server) -> None:
     kinds = ("leads", "works", "dies-evaluating", "dies-asking")
-    everyone = [begin(server.url, "killed", kind) for kind in kinds]
+    everyone = [begin(server.url, "killed", "cma", kind, TRIALS, 0.15) for kind in kinds]
     together(everyone)
     for process in everyone[2:]:
         process.communicate(timeout=120)
@@ -87,7 +88,8 @@ def test_no_trial_is_lost_when_workers_are_killed_and_the_server_restarts(server
 
 @pytest.mark.slow
 def test_workers_propose_differently_and_share_the_work(server: postgres.Server) -> None:
-    processes = [begin(server.url, "shared", kind, trials=40, seconds=0.1) for kind in ("leads", "works", "works")]
+    kinds = ("leads", "works", "works")
+    processes = [begin(server.url, "shared", "random", kind, trials=40, seconds=0.1) for kind in kinds]
     together(processes)
     for process in processes:
         ended(process)
