@@ -6,11 +6,13 @@ it. Beside it stands the same search without the signal, once for each engine.
 """
 
 import json
+import os
 import random
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -31,17 +33,18 @@ from automl.store.manifest import read_manifest
 from automl.store.run import Run
 from automl.store.study import open_study
 from automl.store.trials import DIGEST
-from benchmarks.crash_child import CLOCK, PLACES
+from benchmarks.crash_child import CLOCK, PLACES, SENT
 from benchmarks.options import parser, shared
 from benchmarks.outcome import run_and_exit
-from benchmarks.report import Details, Report, Row, publish
+from benchmarks.report import Details, Report, Row, percent, publish
 
 ENGINES = ("solver", "cma", "tpe", "random", "td3")
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT")
 _TRIALS = 8
-_LATEST = {"ask": 6, "evaluation": 12, "storing": 8, "promotion": 2, "fine-tuning": 2, "export": 1, "report": 1}
+_LATEST = {"ask": 6, "evaluation": 12, "storing": 8, "promotion": 1, "fine-tuning": 2, "export": 1, "report": 1}
 """Moment -> the last of its occurrences at which a signal comes."""
-_CLOCK_S = (4.0, 25.0)
+_CLOCK = (0.1, 0.9)
+"""Of the time that the undisturbed search takes."""
 _LIMIT_S = 900
 _FINISHED = {TrialState.COMPLETE, TrialState.FAIL, TrialState.PRUNED}
 
@@ -54,6 +57,7 @@ class Case:
     engine: str
     place: str
     times: float
+    """How often the moment comes before the signal does; of a clock the share of the undisturbed search's time."""
     signal: str
 
 
@@ -62,6 +66,8 @@ class Outcome:
     """What became of it."""
 
     case: Case
+    hit: bool
+    """Whether the signal came before the search was over."""
     exit_code: int
     """Of the process that got the signal; negative for the signal that ended it."""
     before: int
@@ -98,7 +104,7 @@ def cases(count: int, seed: int) -> list[Case]:
     made = []
     for number in range(count):
         place = places[number % len(places)]
-        times = round(generator.uniform(*_CLOCK_S), 2) if place == CLOCK else generator.randint(1, _LATEST[place])
+        times = round(generator.uniform(*_CLOCK), 2) if place == CLOCK else generator.randint(1, _LATEST[place])
         # 8 places, 3 signals and 5 engines have no common factor: every combination comes up.
         made.append(Case(number, ENGINES[number % len(ENGINES)], place, times, SIGNALS[number % len(SIGNALS)]))
     return made
@@ -110,19 +116,23 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self._folder, self._runs = folder, folder / "runs"
         self._weights = folder / "baseline.safetensors"
+        self._seconds: dict[str, float] = {}
 
     def prepare(self, engines: Sequence[str]) -> None:
         """Trains the baseline, and finishes a search with each engine."""
         _automl(self._folder, "train", "--limit", "400", "--epochs", "4", "--out", str(self._weights))
         for engine in engines:
+            began = time.monotonic()
             ended = _automl(self._folder, *self._search(engine, f"whole-{engine}"))
+            self._seconds[engine] = time.monotonic() - began
             if ended.returncode:
                 raise RuntimeError(ended.stderr)
 
     def outcome(self, case: Case) -> Outcome:
         """Kills one search, resumes it, and compares."""
         name = f"killed-{case.number}"
-        command = [sys.executable, "-m", "benchmarks.crash_child", case.place, str(case.times), case.signal]
+        times = case.times * self._seconds[case.engine] if case.place == CLOCK else case.times
+        command = [sys.executable, "-m", "benchmarks.crash_child", case.place, str(times), case.signal]
         killed = _run([*command, *self._search(case.engine, name)], self._folder)
         run = Run(self._runs / name)
         if not run.config.is_file():  # before there was a run, there was nothing to lose
@@ -134,6 +144,7 @@ class Bench:
         after, whole = _completed(run), Run(self._runs / f"whole-{case.engine}")
         return Outcome(
             case,
+            SENT in killed.stderr,
             killed.returncode,
             len(before),
             sum(after.get(number) != facts for number, facts in before.items()),
@@ -186,6 +197,7 @@ def rows(outcomes: Sequence[Outcome]) -> tuple[Row, ...]:
     }
     made = [Row(what, found, "none", float(found), "difference", None, "0", found == 0) for what, found in zero.items()]
     same = {
+        "searches that got their signal": sum(each.hit for each in outcomes),
         "same trials as undisturbed": sum(each.same_trials for each in outcomes),
         "same best policy": sum(each.same_best for each in outcomes),
         "same fine-tuned weights, bit by bit": sum(each.same_weights for each in outcomes),
@@ -202,7 +214,7 @@ def _table(outcomes: Sequence[Outcome]) -> Details:
     lines = []
     for each in outcomes:
         case = each.case
-        moment = f"{case.times:g} s" if case.place == CLOCK else f"{case.times:g}."
+        moment = percent(case.times) if case.place == CLOCK else f"{case.times:g}."
         same = ("same" if equal else "OTHER" for equal in (each.same_trials, each.same_best, each.same_weights))
         facts = (str(case.number), case.engine, case.signal, case.place, moment, str(each.exit_code), str(each.before))
         lines.append((*facts, str(each.lost), *same))
@@ -221,8 +233,6 @@ def _run(command: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[s
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    import os
-
     return {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
 
 

@@ -24,12 +24,14 @@ PLACES = {
 """Moment -> the function before which it is."""
 CLOCK = "clock"
 """The moment that a clock chooses."""
+SENT = "crash_child: the signal is sent"
+"""What stands in stderr then."""
 
 
 def arm(place: str, times: float, number: int) -> None:
     """Makes this process get a signal at that moment."""
     if place == CLOCK:
-        timer = Timer(times, os.kill, (os.getpid(), number))
+        timer = Timer(times, _send, (number,))
         timer.daemon = True
         timer.start()
         return
@@ -48,10 +50,16 @@ def _deadly(function: Callable[..., Any], times: int, number: int) -> Callable[.
         nonlocal left
         left -= 1
         if left == 0:
-            os.kill(os.getpid(), number)
+            _send(number)
         return function(*args, **named)
 
     return call
+
+
+def _send(number: int) -> None:
+    sys.stderr.write(f"{SENT}\n")
+    sys.stderr.flush()
+    os.kill(os.getpid(), number)
 
 
 def main() -> int:

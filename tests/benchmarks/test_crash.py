@@ -12,6 +12,7 @@ from benchmarks.crash_child import CLOCK, PLACES
 
 FINE = Outcome(
     Case(0, "solver", "ask", 3, "SIGKILL"),
+    hit=True,
     exit_code=-9,
     before=2,
     lost=0,
@@ -41,6 +42,7 @@ def test_nothing_lost_holds_every_target() -> None:
 @pytest.mark.parametrize(
     ("harm", "what"),
     [
+        ({"hit": False}, "searches that got their signal"),
         ({"lost": 1}, "completed trials lost"),
         ({"running": 2}, "trials left running"),
         ({"unreadable": ("config.toml",)}, "files unreadable or left over"),
