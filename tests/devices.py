@@ -11,6 +11,7 @@ from automl.pipeline.probing import random_policies
 from automl.runtime.call_times import CallTimes
 from automl.runtime.calls import Calls
 from automl.runtime.device_profile import DeviceProfile
+from automl.runtime.runner import cpu_name
 from automl.runtime.target import Target
 from automl.tracing.channel_map import TracedModel
 
@@ -34,11 +35,11 @@ def by_macs(traced: TracedModel, ms_per_million: float = 1.0) -> Speed:
 
 
 def profile(traced: TracedModel, knobs: Sequence[Knob], target: Target, speed: Speed) -> DeviceProfile:
-    """What a runner would bring from a device without any noise."""
+    """What a runner would bring, had it run here without any noise."""
     dense = {group.name: group.channels for group in traced.graph.prunable}
     policies = [dense, *random_policies(traced.graph, knobs, 32, seed=0)]
     calls = Calls.of([[number, speed(policy), 1] for number, policy in enumerate(policies)])
-    device = {"name": "tests", "cpu": "A Fine CPU"}
+    device = {"name": "tests", "cpu": cpu_name()}
     return DeviceProfile(
         target, "2026-01-01T00:00:00Z", device, "onnxruntime", "9.9", tuple(policies), 0, CallTimes((calls,))
     )
