@@ -41,7 +41,7 @@ from benchmarks.report import Details, Report, Row, percent, publish
 ENGINES = ("solver", "cma", "tpe", "random", "td3")
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT")
 _TRIALS = 8
-_LATEST = {"ask": 6, "evaluation": 12, "storing": 8, "promotion": 1, "fine-tuning": 2, "export": 1, "report": 1}
+_LATEST = {"ask": 6, "evaluation": 5, "storing": 8, "promotion": 1, "fine-tuning": 2, "export": 1, "report": 1}
 """Moment -> the last of its occurrences at which a signal comes."""
 _CLOCK = (0.1, 0.9)
 """Of the time that the undisturbed search takes."""

@@ -14,7 +14,7 @@ from typing import Any
 
 PLACES = {
     "ask": "automl.search.mirror:Mirror.ask",
-    "evaluation": "automl.evaluate.dense:DenseNetwork.slimmed",
+    "evaluation": "automl.evaluate.evaluator:ModelEvaluator.__call__",
     "storing": "optuna.storages:RDBStorage.set_trial_state_values",
     "promotion": "automl.pipeline.promotion:write_json",
     "fine-tuning": "automl.training.loop:write_checkpoint",
