@@ -53,6 +53,10 @@ class SearchError(AutoMLError):
     """The search cannot go on."""
 
 
+class LostProcessError(AutoMLError):
+    """Another process of a training in several processes has ended; the run can be resumed."""
+
+
 class NoFeasiblePolicyError(AutoMLError):
     """No policy was found that meets every budget."""
 

@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from automl.core.errors import AutoMLError
 from automl.training.distillation import distillation_loss
+from automl.training.lockstep import Lockstep
 from automl.training.recipe import Recipe
 
 _MOST_GRADIENT = 5.0
@@ -21,10 +22,11 @@ class Learner:
         model: On the device where it learns.
         recipe: How.
         steps: Batches in all, for the schedule.
+        lockstep: The processes that make the gradient with this one; None where it learns alone.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, steps: int) -> None:
-        self._model, self._recipe = model, recipe
+    def __init__(self, model: nn.Module, recipe: Recipe, steps: int, lockstep: Lockstep | None = None) -> None:
+        self._model, self._recipe, self._lockstep = model, recipe, lockstep
         self.optimizer = _optimizer(model, recipe)
         self.schedule = _schedule(self.optimizer, recipe, max(1, steps))
 
@@ -32,16 +34,16 @@ class Learner:
         """One step; returns the loss.
 
         Args:
-            images: Shape `[N, C, H, W]`.
+            images: Shape `[N, C, H, W]`; this process's part of the batch.
             labels: Shape `[N]`.
             teacher_logits: Shape `[N, classes]`; None to learn from the labels alone.
 
         Raises:
             AutoMLError: If the loss or its gradient is not finite.
+            LostProcessError: If another process has ended.
         """
-        loss = distillation_loss(self._model(images), labels, teacher_logits, self._recipe)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._gradient(images, labels, teacher_logits)
         norm = float(nn.utils.clip_grad_norm_(self._model.parameters(), _MOST_GRADIENT))
         value = loss.item()
         if not (math.isfinite(value) and math.isfinite(norm)):
@@ -53,6 +55,15 @@ class Learner:
         self.optimizer.step()
         self.schedule.step()
         return value
+
+    def _gradient(self, images: Tensor, labels: Tensor, teacher_logits: Tensor | None) -> Tensor:
+        """Leaves the gradient of the whole batch in the parameters; returns its loss, shape `()`."""
+        if self._lockstep is not None:
+            self._lockstep.begin()
+            return self._lockstep.gradient(images, labels, teacher_logits)
+        loss = distillation_loss(self._model(images), labels, teacher_logits, self._recipe)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> SGD:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from torch import nn
 
 from automl.training.borrowing import borrowed
 from automl.training.checkpoint import Identity, read_checkpoint, write_checkpoint
+from automl.training.lockstep import Lockstep
+from automl.training.portions import LabelledImages, batch_images
 from automl.training.recipe import Recipe
-from automl.training.session import LabelledImages, Session, TrainingSets
+from automl.training.session import Session, TrainingSets
+from automl.training.team import Team
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +62,7 @@ def train(
     on_epoch: Callable[[EpochReport], None] | None = None,
     stop: Callable[[], bool] | None = None,
     fingerprint: str = "",
+    team: Team | None = None,
 ) -> TrainResult:
     """Trains `model` in place; afterwards it holds the last weights, or earlier ones that are clearly better.
 
@@ -79,11 +84,14 @@ def train(
         on_epoch: Called after each epoch, when its checkpoint is on disk.
         stop: Asked before each step whether the user wants to stop.
         fingerprint: Digest of network and data, so that another training's checkpoint is refused.
+        team: Processes that this one leads, while the others `follow`; None where it trains alone. The weights are the
+            same but for the order of sums, unless the network itself draws random numbers, as dropout does.
 
     Raises:
         AutoMLError: If the loss or its gradient is not finite.
         DataError: If an image has neither a label nor a teacher.
         InterruptedRunError: If `stop` said so; the epochs before are in the checkpoint.
+        LostProcessError: If another process of the team has ended; the same.
         RunError: If the checkpoint cannot be written, is damaged, or belongs to another training.
     """
     sets = TrainingSets(train_set, selection_set, calibration_set)
@@ -92,13 +100,15 @@ def train(
         if teacher is not None:
             teacher.eval()
         found = None if checkpoint is None else read_checkpoint(checkpoint, identity, device)
-        session = Session(model, teacher, sets, recipe, seed, device, found)
-        while session.epoch < recipe.epochs:
-            loss = session.run_epoch(stop)
-            if checkpoint is not None:
-                write_checkpoint(checkpoint, session.checkpoint(), identity)
-            if on_epoch is not None:
-                on_epoch(EpochReport(session.epoch, recipe.epochs, loss, session.score.accuracy))
+        lockstep = None if team is None else Lockstep(team, model, recipe, batch_images(train_set, recipe))
+        session = Session(model, teacher, sets, recipe, seed, device, found, lockstep)
+        with nullcontext() if lockstep is None else lockstep.leading(teacher, session.epoch):
+            while session.epoch < recipe.epochs:
+                loss = session.run_epoch(stop)
+                if checkpoint is not None:
+                    write_checkpoint(checkpoint, session.checkpoint(), identity)
+                if on_epoch is not None:
+                    on_epoch(EpochReport(session.epoch, recipe.epochs, loss, session.score.accuracy))
         session.finish()
     kept = session.kept
     _log.info("Kept epoch %d of %d: selection accuracy %.4f", kept.epoch, recipe.epochs, kept.score.accuracy)

@@ -5,21 +5,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from automl.compress.batch_norm import recalibrate
 from automl.core.errors import InterruptedRunError
 from automl.data.splits import batches
 from automl.training.checkpoint import Checkpoint, Kept
 from automl.training.learner import Learner
+from automl.training.lockstep import Lockstep
+from automl.training.portions import LabelledImages, portions, seed_epoch
 from automl.training.recipe import Recipe
 from automl.training.score import Score, measure
 
-LabelledImages = Dataset[tuple[Tensor, int]]
-"""Images `[C, H, W]`, each with its class, or -1 where it is not known."""
 _MEASURING_BATCH = 64
 
 
@@ -49,6 +48,7 @@ class Session:
         seed: Of every random choice.
         device: Where to compute.
         checkpoint: Where to go on from; None to start.
+        lockstep: The processes that this one leads; None where it trains alone.
     """
 
     def __init__(
@@ -60,11 +60,13 @@ class Session:
         seed: int,
         device: torch.device,
         checkpoint: Checkpoint | None,
+        lockstep: Lockstep | None = None,
     ) -> None:
         self._began, self._seconds_before = time.monotonic(), 0.0
         self._model, self._teacher, self._sets = model, teacher, sets
         self._recipe, self._seed, self._device = recipe, seed, device
-        self._learner = Learner(model, recipe, recipe.epochs * len(self._train_batches(0)))
+        self._team = None if lockstep is None else lockstep.team
+        self._learner = Learner(model, recipe, recipe.epochs * len(self._train_batches(0)), lockstep)
         self.epoch = 0
         if checkpoint is None:
             # As it was given: recovery sets batch norms better than a few images can.
@@ -81,7 +83,7 @@ class Session:
     def run_epoch(self, stop: Callable[[], bool] | None) -> float:
         """One pass over the training set and a measurement; returns the mean loss."""
         losses = []
-        torch.manual_seed(_epoch_seed(self._seed, self.epoch))
+        seed_epoch(self._seed, self.epoch)
         self._model.train()
         for images, labels in self._train_batches(self.epoch):
             if stop is not None and stop():
@@ -149,11 +151,4 @@ class Session:
         return images.to(self._device, memory_format=torch.channels_last)
 
     def _train_batches(self, epoch: int) -> DataLoader[tuple[Tensor, int]]:
-        size, seed = self._recipe.batch_size, _epoch_seed(self._seed, epoch)
-        everything = batches(self._sets.train, size, shuffle_seed=seed)
-        # A short last batch has noisy batch-norm statistics, and one of a single image has none.
-        return batches(self._sets.train, size, shuffle_seed=seed, drop_last=len(everything) > 1)
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+        return portions(self._sets.train, self._recipe, self._seed, epoch, self._team)

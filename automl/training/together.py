@@ -10,8 +10,8 @@ from automl.core.errors import InterruptedRunError
 from automl.data.splits import batches
 from automl.training.borrowing import borrowed
 from automl.training.learner import Learner
+from automl.training.portions import LabelledImages
 from automl.training.recipe import Recipe
-from automl.training.session import LabelledImages
 
 
 def distil_together(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from automl.core.errors import RunError
+from automl.core.errors import RunError, StorageError
 from automl.training.checkpoint import Checkpoint, Identity, Kept, read_checkpoint, write_checkpoint
 from automl.training.recipe import baseline_recipe
 from automl.training.score import Score
@@ -95,7 +95,7 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(tmp_path: Path, monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(RunError, match="No space left on device"):
+    with pytest.raises(StorageError, match="No space left on device"):
         write_checkpoint(path, checkpoint(epoch=2), IDENTITY)
     read = read_checkpoint(path, IDENTITY, CPU)
     assert read is not None
