@@ -15,7 +15,10 @@ def finetune(
     runs: Runs = RUNS,
     json: Json = False,
 ) -> None:
-    """Fine-tune the best network of a finished search again, for another number of epochs, and export it."""
+    """Fine-tune the best network of a finished search again, for another number of epochs, and export it.
+
+    `torchrun --standalone --nproc-per-node N -m automl finetune RUN` trains in N processes, each on a GPU if there are.
+    """
     from automl.cli.outcome import show_json
     from automl.cli.result import show_outcome
     from automl.cli.session import conversation

@@ -22,6 +22,7 @@ from automl.cli import (
     worker,
 )
 from automl.cli.outcome import run_and_exit
+from automl.cli.ranks import run_as_rank
 
 app = typer.Typer(
     name="automl",
@@ -69,7 +70,7 @@ def _options(
 def main() -> None:
     """Runs the command line; every refusal is one message and its exit code."""
     logging.getLogger("automl").addHandler(logging.NullHandler())  # what matters is shown; a run keeps the rest
-    sys.exit(run_and_exit(app))
+    sys.exit(run_as_rank(sys.argv, lambda: run_and_exit(app)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from automl.cli.allocator import keep_freed_memory
+from automl.cli.ranks import helpers
 
 if TYPE_CHECKING:
     from automl.pipeline.conversation import Conversation
@@ -44,7 +45,7 @@ def conversation() -> Iterator["Conversation"]:
     before = {number: signal.signal(number, flag.handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with Progress(console) as progress:
-            yield Conversation(console, progress, flag)
+            yield Conversation(console, progress, flag, helpers())
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -8,7 +8,9 @@ from pathlib import Path
 from automl.core.errors import WeightsError
 from automl.export.weights_file import WeightsInfo, read_weights, write_weights
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.helpers import Job
 from automl.pipeline.network import Network
+from automl.pipeline.sharing import sharing
 from automl.pipeline.subject import Subject
 from automl.training.loop import train
 from automl.training.recipe import Recipe, baseline_recipe
@@ -86,19 +88,20 @@ def _loaded(path: Path, subject: Subject, key: str) -> bool:
 
 
 def _train(subject: Subject, checkpoint: Path, key: str, conversation: Conversation) -> None:
-    recipe = _recipe(subject)
-
-    splits = subject.splits
-    train(
-        subject.model,
-        train_set=splits.train,
-        selection_set=splits.selection,
-        calibration_set=splits.calibration,
-        recipe=recipe,
-        seed=subject.config.seed,
-        device=subject.device,
-        checkpoint=checkpoint,
-        on_epoch=conversation.epochs("Baseline", recipe.epochs),
-        stop=conversation.stop,
-        fingerprint=key,
-    )
+    recipe, splits = _recipe(subject), subject.splits
+    job = Job(None, rounded=False, recipe=recipe, taught=False)
+    with sharing(subject, job, subject.model, conversation) as team:
+        train(
+            subject.model,
+            train_set=splits.train,
+            selection_set=splits.selection,
+            calibration_set=splits.calibration,
+            recipe=recipe,
+            seed=subject.config.seed,
+            device=subject.device,
+            checkpoint=checkpoint,
+            on_epoch=conversation.epochs("Baseline", recipe.epochs),
+            stop=conversation.stop,
+            fingerprint=key,
+            team=team,
+        )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from automl.pipeline.helpers import Helpers
 from automl.report.progress import Progress
 from automl.report.quantity import percent
 from automl.training.loop import EpochReport
@@ -21,6 +22,8 @@ class Conversation:
     """Phases and steps, live."""
     stop: Callable[[], bool]
     """Whether the user wants to stop."""
+    helpers: Helpers | None = None
+    """Processes that were started beside this one to train along."""
 
     @classmethod
     def silent(cls) -> "Conversation":

@@ -7,9 +7,12 @@ from typing import Literal
 
 from torch import nn
 
+from automl.compress.quantized import QuantizedNetwork
 from automl.core.policy import CompressionPolicy
 from automl.evaluate.dense import DenseNetwork
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.helpers import Job
+from automl.pipeline.sharing import sharing
 from automl.pipeline.subject import Subject
 from automl.store.run import Run
 from automl.training.loop import train
@@ -28,7 +31,7 @@ def distil(
     phase: Phase,
     conversation: Conversation,
 ) -> None:
-    """Trains `student` in place; a recipe of 0 epochs leaves it as it is.
+    """Trains `student` in place, with the processes that help; a recipe of 0 epochs leaves it as it is.
 
     Args:
         run: Keeps the checkpoint.
@@ -48,17 +51,20 @@ def distil(
     facts = [policy.digest(), subject.fingerprint.weights, subject.fingerprint.data, asdict(recipe)]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     splits = subject.splits
-    train(
-        student,
-        train_set=splits.train,
-        selection_set=splits.selection,
-        calibration_set=splits.calibration,
-        recipe=recipe,
-        seed=subject.config.seed,
-        device=subject.device,
-        teacher=dense.model,
-        checkpoint=run.state / f"{phase.lower().replace('-', '')}-{key[:16]}.checkpoint",
-        on_epoch=conversation.epochs(phase, recipe.epochs),
-        stop=conversation.stop,
-        fingerprint=key,
-    )
+    job = Job(policy, isinstance(student, QuantizedNetwork), recipe, taught=True)
+    with sharing(subject, job, student, conversation) as team:
+        train(
+            student,
+            train_set=splits.train,
+            selection_set=splits.selection,
+            calibration_set=splits.calibration,
+            recipe=recipe,
+            seed=subject.config.seed,
+            device=subject.device,
+            teacher=dense.model,
+            checkpoint=run.state / f"{phase.lower().replace('-', '')}-{key[:16]}.checkpoint",
+            on_epoch=conversation.epochs(phase, recipe.epochs),
+            stop=conversation.stop,
+            fingerprint=key,
+            team=team,
+        )

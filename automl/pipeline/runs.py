@@ -7,16 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-import torch
 from optuna.trial import TrialState
 from torch import nn
 
-from automl.compress.calibration import quantize
-from automl.compress.folding import fold, foldable
-from automl.compress.places import dense_places
-from automl.compress.quantized import QuantizedNetwork
-from automl.compress.surgery import slim
 from automl.core.budget import Metric
 from automl.core.errors import InputError, InterruptedRunError, RunError
 from automl.core.policy import CompressionPolicy, checked_policy
@@ -33,9 +26,11 @@ from automl.pipeline.held import held
 from automl.pipeline.profiling import device_lines
 from automl.pipeline.promotion import candidates, promote
 from automl.pipeline.publishing import study_address
+from automl.pipeline.rebuilding import rebuilt
 from automl.pipeline.results import budget_lines
 from automl.pipeline.searching import Found, dense_network, run_search
 from automl.pipeline.settling import settle
+from automl.pipeline.sharing import open_helpers
 from automl.pipeline.subject import Subject, open_subject
 from automl.report.console import show_coverage
 from automl.report.metrics import BudgetLine, Metrics
@@ -79,6 +74,7 @@ def start_run(
         _refuse_taken(StudyAddress.parse(config.storage, name))
     subject = open_subject(config, conversation.say)
     introduce(subject, conversation)
+    open_helpers(subject, conversation)
     manifest = new_manifest(subject.fingerprint, seed=config.seed, command=masked(command), started=datetime.now())
     files = {"manifest.json": manifest_text(manifest), "config.toml": to_toml(config)}
     if subject.latency is not None:
@@ -114,6 +110,7 @@ def resume_run(
         config = config if trials is None else replace(config, trials=trials)
         subject = _same_subject(run, config)
         introduce(subject, conversation)
+        open_helpers(subject, conversation)
         write_text(run.config, to_toml(config))
         return run, _through(run, subject, run.path.parent, conversation)
 
@@ -136,6 +133,7 @@ def finetune_run(runs: Path, name: str, epochs: int | None, conversation: Conver
         config = load_config(run.config)
         config = replace(config, finetune_epochs=epochs, trials=_completed_trials(run, config))
         subject = _same_subject(run, config)
+        open_helpers(subject, conversation)
         write_text(run.config, to_toml(config))
         return run, _through(run, subject, run.path.parent, conversation)
 
@@ -177,6 +175,7 @@ def train_baseline(config: RunConfig, runs: Path, conversation: Conversation) ->
     """Trains the dense network alone; its weights are in the cache beside the runs, and in the subject."""
     subject = open_subject(config)
     conversation.say(describe_start(subject.network))
+    open_helpers(subject, conversation)
     try:
         ensure_baseline(subject, runs, None, conversation)
     except InterruptedRunError as stopped:
@@ -307,19 +306,6 @@ def _untuned(dense: DenseNetwork, policy: CompressionPolicy) -> nn.Module:
 
 def _result(run: Run, subject: Subject) -> tuple[CompressionPolicy, nn.Module]:
     policy = checked_policy(subject.traced.graph, read_policy(run.policy).policy)
-    # Only the counts matter here: the weights bring their own channels.
-    first = {group: np.arange(count) for group, count in policy.channels.items()}
-    network: nn.Module = slim(subject.model, subject.traced.channel_map, first, own_memory=True).eval()
-    if policy.bits:
-        network = _at_any_grids(subject, network, policy)
+    network = rebuilt(subject.model, subject.traced, policy, rounded=bool(policy.bits))
     read_weights(run.weights, network, policy_digest=policy.digest())
     return policy, network
-
-
-def _at_any_grids(subject: Subject, network: nn.Module, policy: CompressionPolicy) -> QuantizedNetwork:
-    """The quantized network as it is built; its weights and grids are still to be read."""
-    model = subject.model.eval()
-    noise = torch.randn(2, *subject.splits.input_shape, generator=torch.Generator().manual_seed(0)).to(subject.device)
-    norms = foldable(model, subject.traced, noise)
-    fold(network, norms)
-    return quantize(network, dense_places(model, subject.traced, norms, noise), policy.bits, noise)

@@ -110,5 +110,5 @@ class Lockstep:
 
 def _parts(values: Tensor, tensors: list[nn.Parameter] | list[Tensor]) -> list[Tensor]:
     """`values`, one tensor after the other, in the shapes of `tensors`."""
-    parts = values.split([tensor.numel() for tensor in tensors])
+    parts = torch.split(values, [tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape).to(tensor.dtype) for part, tensor in zip(parts, tensors, strict=True)]

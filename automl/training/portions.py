@@ -65,7 +65,7 @@ class _Views(Dataset[tuple[Tensor, int]]):
         return self._images[index]
 
 
-class _Parts(Sampler[Sequence[int]]):
+class _Parts(Sampler[list[int]]):
     """This process's part of each batch."""
 
     def __init__(self, whole: BatchSampler, team: Team) -> None:
@@ -74,6 +74,6 @@ class _Parts(Sampler[Sequence[int]]):
     def __len__(self) -> int:
         return len(self._whole)
 
-    def __iter__(self) -> Iterator[Sequence[int]]:
+    def __iter__(self) -> Iterator[list[int]]:
         for batch in self._whole:
             yield self._team.part(batch)

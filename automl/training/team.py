@@ -1,6 +1,6 @@
 """Processes that train one network together: one leads, the others compute their part of each gradient."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,6 +8,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import Store
 
 from automl.core.errors import LostProcessError
 
@@ -28,7 +29,7 @@ class Team:
     parting: bool = False
     """Whether all of them know that the training has ended, and leave together."""
 
-    def part(self, batch: Sequence[int]) -> Sequence[int]:
+    def part(self, batch: list[int]) -> list[int]:
         """This process's images of a batch; the parts of all processes make the whole batch, in order."""
         return batch[len(batch) * self.rank // self.size : len(batch) * (self.rank + 1) // self.size]
 
@@ -61,7 +62,7 @@ class Team:
 
 
 @contextmanager
-def joined(store: dist.Store, rank: int, size: int, device: torch.device) -> Iterator[Team]:
+def joined(store: Store, rank: int, size: int, device: torch.device) -> Iterator[Team]:
     """Makes this process one of a team for as long as the body runs; all join together.
 
     They leave together where they are `parting`. Elsewhere this process has failed, and must end: by that the others

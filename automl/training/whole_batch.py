@@ -56,7 +56,7 @@ def _batch_norm(
         running_var.lerp_((variance * count / (count - 1)).to(running_var.dtype), momentum)
     weight = torch.ones_like(mean) if weight is None else weight
     bias = torch.zeros_like(mean) if bias is None else bias
-    outputs: Tensor = _Normalised.apply(inputs, weight, bias, mean, variance, count, eps, team)  # type: ignore[no-untyped-call]
+    outputs: Tensor = _Normalised.apply(inputs, weight, bias, mean, variance, count, eps, team)
     return outputs
 
 

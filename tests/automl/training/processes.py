@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
+from torch.distributed import FileStore  # type: ignore[attr-defined]
 
 from automl.core.errors import LostProcessError
 from automl.training.team import Team, joined
@@ -37,7 +37,7 @@ def in_two(function: Callable[..., Any], folder: Path, *arguments: Any) -> list[
 def _member(rank: int, folder: Path, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
     try:
-        with joined(dist.FileStore(str(folder / "store"), 2), rank, 2, CPU) as team:
+        with joined(FileStore(str(folder / "store"), 2), rank, 2, CPU) as team:
             torch.save(_call(team, function, arguments), _file(folder, rank))
     except LostProcessError:
         torch.save(None, _file(folder, rank))

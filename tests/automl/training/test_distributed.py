@@ -243,7 +243,7 @@ def normalised(team: Team | None, inputs: Tensor, toward: Tensor) -> dict[str, T
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([0.5, 1.0, -2.0]))
     if team is not None:
-        rows = team.part(range(len(inputs)))
+        rows = team.part(list(range(len(inputs))))
         inputs, toward = inputs[rows[0] : rows[-1] + 1], toward[rows[0] : rows[-1] + 1]
     inputs = inputs.clone().requires_grad_()
     if team is None:
