@@ -57,6 +57,9 @@ _UNITS = {
 }
 _PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 _SECONDS_TO_MS = {"ms": 1.0, "us": 1e-3, "s": 1e3}
+_NEVER_PREFIXED = {"latency", "size", *_SECONDS_TO_MS}
+_LEAST, _MOST = 1e-12, 1e15
+"""Numbers that a budget may have: with others, what is computed from them may overflow."""
 _GRAMMAR = (
     "Write a fraction of the dense model (0.25flops, 0.3params, 0.2size, 0.5latency, 0.1bops) "
     "or an absolute value (150Mflops, 1.2Mparams, 2MB, 5ms, 8Gbops), joined by commas."
@@ -132,17 +135,19 @@ class Budget:
 
 
 def _parse_limit(text: str) -> Limit:
-    match = re.fullmatch(r"([-+]?[0-9.]+(?:e[-+]?[0-9]+)?)\s*([a-z]+)", text, flags=re.IGNORECASE)
+    match = re.fullmatch(r"([-+]?[0-9.]+(?:e[-+]?[0-9]+)?) *([a-z]+)", text, flags=re.IGNORECASE | re.ASCII)
     number = _number(match.group(1)) if match else None
     if match is None or number is None:
         raise BudgetError(f"A budget is a number and a unit, but got {text!r}. {_GRAMMAR}")
     if not number > 0:
         raise BudgetError(f"A budget must be above 0, but got {text!r}. {_GRAMMAR}")
+    if not _LEAST <= number <= _MOST:
+        raise BudgetError(f"A budget is a number of {_LEAST:g} to {_MOST:g}, but got {text!r}. {_GRAMMAR}")
     unit = match.group(2).lower()
     if unit in _SECONDS_TO_MS:
         return Limit(Metric.LATENCY, number * _SECONDS_TO_MS[unit], relative=False, text=text)
     prefix, name = (unit[0], unit[1:]) if unit not in _UNITS and unit[1:] in _UNITS else ("", unit)
-    if name not in _UNITS or prefix not in _PREFIXES or (prefix and name in {"latency", "size", "s"}):
+    if name not in _UNITS or prefix not in _PREFIXES or (prefix and name in _NEVER_PREFIXED):
         raise BudgetError(f"The unit {match.group(2)!r} of the budget {text!r} is unknown. {_GRAMMAR}")
     if prefix or name == "b":
         return Limit(_UNITS[name], number * _PREFIXES[prefix], relative=False, text=text)

@@ -41,6 +41,24 @@ def test_what_is_not_a_budget_is_refused_with_the_grammar(text: str) -> None:
         Budget.parse(text)
 
 
+@pytest.mark.parametrize("text", ["0.25\nflops", "0.25\tflops", "0.25flop\u017f", "2\u212ab", "\uff11flops"])
+def test_letters_digits_and_blanks_are_those_of_ascii(text: str) -> None:
+    with pytest.raises(BudgetError, match="a number and a unit"):
+        Budget.parse(text)
+
+
+@pytest.mark.parametrize("text", ["5gms", "2ks", "5kus", "3mlatency", "0.5ksize"])
+def test_times_and_fractions_have_no_prefix(text: str) -> None:
+    with pytest.raises(BudgetError, match="is unknown"):
+        Budget.parse(text)
+
+
+@pytest.mark.parametrize("text", ["1e999flops", "9e15Gflops", "1e-320flops", "9" * 400 + "ms"])
+def test_numbers_from_which_nothing_can_be_computed_are_refused(text: str) -> None:
+    with pytest.raises(BudgetError, match=r"a number of 1e-12 to 1e\+15"):
+        Budget.parse(text)
+
+
 def test_several_budgets_join_by_comma_or_by_repeating() -> None:
     assert Budget.parse("0.5flops,2MB") == Budget.parse(["0.5flops", "2MB"])
     assert str(Budget.parse(["0.5flops", "2MB"])) == "0.5flops,2MB"
