@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from automl.core.terminal import printable
 from automl.report.console import rendered
 from automl.report.rows import TextTable
 
@@ -26,4 +27,4 @@ def show_table(console: Console, header: Sequence[str], rows: Iterable[Sequence[
 
 def show_line(console: Console, text: str) -> None:
     """Prints one line of plain text."""
-    console.print(Text(text), soft_wrap=True)
+    console.print(Text(printable(text)), soft_wrap=True)

@@ -1,16 +1,19 @@
 """Exit codes: 0 done, 1 failed, 2 bad input, 3 no feasible policy, 130 interrupted and resumable."""
 
+import errno
 import json
 import sys
 import traceback
-from collections.abc import Callable
 from typing import Any
 
 import typer
 
-from automl.core.errors import AutoMLError
+from automl.core.errors import AutoMLError, InputError
+from automl.core.terminal import printable
 
 INTERRUPTED = 130
+_BAD_PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
+"""What the system says of a path that cannot be, whatever the disk holds."""
 
 
 def run_and_exit(app: typer.Typer) -> int:
@@ -35,17 +38,27 @@ def show_json(value: Any) -> None:
 
 
 def _other(error: Exception) -> int:
-    shown: Callable[[], None] | None = getattr(error, "show", None)
-    if shown is not None:  # typer's own refusals of an option or argument
-        shown()
-        return int(getattr(error, "exit_code", 2))
+    if hasattr(error, "format_message"):
+        return _refused_by_typer(error)
     if isinstance(error, OSError) and error.errno is not None:
         _complain(f"The system refused: {error}. Check the path, the permissions and the free space.")
-        return 1
+        return InputError.exit_code if error.errno in _BAD_PATHS else 1
     traceback.print_exc()
     _complain(f"This is a fault of automl: {type(error).__name__}: {error}. Please report it with the lines above.")
     return 1
 
 
+def _refused_by_typer(error: Any) -> int:
+    """Shows what typer finds wrong with an option or argument; the command alone gets its help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        sys.stderr.write(f"{printable(error.ctx.get_usage())}\n" if getattr(error, "ctx", None) else "")
+        _complain(error.format_message())
+    return int(error.exit_code)
+
+
 def _complain(message: str) -> None:
-    sys.stderr.write(f"error: {message}\n")
+    # Further lines are set in: what a file of somebody else says must not pass for another message of ours.
+    said = printable(message).replace("\n", "\n  ")
+    sys.stderr.write(f"error: {said}\n")

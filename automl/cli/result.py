@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from automl.core.terminal import printable
 from automl.report.console import show_result
 from automl.report.metrics import Metrics
 from automl.store.run import Run
@@ -18,4 +19,4 @@ def show_outcome(console: Console, run: Run, metrics: Metrics) -> None:
         f"Results in {shown}: best/model.onnx, best/model.safetensors, best/policy.json, report.html",
         f"Next: automl show {run.name} | automl resume {run.name} --trials +40 | automl export {run.name} --to DIR",
     ):
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(printable(line)), soft_wrap=True)

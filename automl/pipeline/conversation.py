@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from automl.core.terminal import printable
 from automl.pipeline.helpers import Helpers
 from automl.report.progress import Progress
 from automl.report.quantity import percent
@@ -33,7 +34,7 @@ class Conversation:
 
     def say(self, text: str) -> None:
         """Shows one line."""
-        self.console.print(Text(text), soft_wrap=not self.console.is_terminal)
+        self.console.print(Text(printable(text)), soft_wrap=not self.console.is_terminal)
 
     def epochs(self, name: str, total: int) -> Callable[[EpochReport], None]:
         """Begins a phase of training; what it returns shows each epoch, wherever a resumed training goes on."""

@@ -11,6 +11,7 @@ from rich.text import Text
 from automl.core.bits import BitWidths
 from automl.core.cost import Cost
 from automl.core.graph import ModelGraph
+from automl.core.terminal import printable
 from automl.report.metrics import Metrics
 from automl.report.quantity import humanise, percent, share
 from automl.report.rows import FOOTNOTE, TextTable, bits_line, budget_table, result_table, search_line, speed_line
@@ -131,12 +132,12 @@ def rendered(table: TextTable, left: tuple[int, ...] = (0,)) -> Table:
     for index, title in enumerate(table.header):
         rendered.add_column(Text(title), justify="left" if index in left else "right", overflow="fold", no_wrap=False)
     for row in table.rows:
-        rendered.add_row(*(Text(cell) for cell in row))  # rich would read brackets in a name as markup
+        rendered.add_row(*(Text(printable(cell)) for cell in row))  # rich would read brackets in a name as markup
     return rendered
 
 
 def _line(console: Console, text: str) -> None:
-    console.print(Text(text), soft_wrap=not console.is_terminal)
+    console.print(Text(printable(text)), soft_wrap=not console.is_terminal)
 
 
 def _listed(names: list[str], most: int = 6) -> str:

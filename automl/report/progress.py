@@ -11,6 +11,8 @@ from rich.progress import Progress as RichProgress
 from rich.table import Column
 from rich.text import Text
 
+from automl.core.terminal import printable
+
 _LEAST_SECONDS_APART = 1.0
 """Plain lines come at most this often, apart from the last of a phase."""
 
@@ -70,10 +72,10 @@ class Progress:
         """Counts one step of the phase, and says something of it."""
         self._done += 1
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, message=message)
+            self._bar.update(self._task, completed=self._done, message=printable(message))
         elif self._due():
             self._last_line = self._clock()
-            self._console.print(Text(self._line(message)), soft_wrap=True)
+            self._console.print(Text(printable(self._line(message))), soft_wrap=True)
 
     def _due(self) -> bool:
         return self._done >= self._total or self._clock() - self._last_line >= _LEAST_SECONDS_APART

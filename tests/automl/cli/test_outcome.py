@@ -75,3 +75,14 @@ def test_json_goes_to_stdout_and_has_no_nan(capsys: pytest.CaptureFixture[str]) 
     assert json.loads(capsys.readouterr().out) == {"macs": 5, "names": ["é"]}
     with pytest.raises(ValueError, match="JSON"):
         show_json(float("nan"))
+
+
+def test_what_a_file_says_cannot_pass_for_a_message_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert outcome(monkeypatch, InputError("'\x1b[2J' is no name.\nerror: All is lost.")) == 2
+    assert capsys.readouterr().err == "error: '\\x1b[2J' is no name.\n  error: All is lost.\n"
+
+
+def test_a_path_that_cannot_be_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert outcome(monkeypatch, OSError(36, "File name too long", "x" * 300)) == 2
