@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from automl.cli.options import Json
+from automl.core.limits import MOST_SEED
 
 
 def evaluate(
@@ -17,7 +18,9 @@ def evaluate(
         ),
     ],
     split: Annotated[Literal["test", "selection", "search"], typer.Option(help="Which images.")] = "test",
-    seed: Annotated[int, typer.Option(help="Seed of the splits: that of the run that made the file.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST_SEED, help="Seed of the splits: that of the run that made the file.")
+    ] = 0,
     limit: Annotated[int | None, typer.Option(help="Use at most so many images, as the run did.")] = None,
     json: Json = False,
 ) -> None:

@@ -135,7 +135,7 @@ def seconds(option: str, text: str) -> float:
     """Reads `90s`, `30m` or `2h`; raises `InputError`, which names the option, on anything else."""
     from automl.core.errors import InputError
 
-    found = re.fullmatch(r"(\d+(?:\.\d*)?)([smh])", text)
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]*)?)([smh])", text)
     if found is None:
         raise InputError(f"`{option}` must be a number and s, m or h, such as 30m, but got {text!r}.")
     return float(found[1]) * _SECONDS[found[2]]

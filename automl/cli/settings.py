@@ -8,8 +8,10 @@ from typing import Any
 from automl.core.bits import INT8
 from automl.core.budget import Budget
 from automl.core.errors import InputError
+from automl.core.paths import at_home
 from automl.models.reach import refuse_unreachable
 from automl.store.config import RunConfig, read_settings
+from automl.store.files import read_text
 
 DEFAULT_MODEL = "cifar_resnet20"
 DEFAULT_DATA = "digits"
@@ -32,9 +34,10 @@ def resolved(file: Path | None, given: Mapping[str, Any], *, needs_budget: bool 
     values: dict[str, Any] = {"model": DEFAULT_MODEL, "data": DEFAULT_DATA}
     if file is not None:
         try:
-            values |= read_settings(file.read_text(encoding="utf-8"), str(file))
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(file)
+        except (OSError, ValueError) as error:
             raise InputError(f"`--config` must name a readable UTF-8 file, but {file} is not: {error}.") from error
+        values |= read_settings(text, str(file))
     values |= {name: value for name, value in given.items() if value is not None}
     if not needs_budget:
         values.setdefault("budget", ("1flops",))
@@ -64,9 +67,9 @@ def bits_of(precision: str | None, bits: str | None) -> str | None:
 def _with_absolute_paths(config: RunConfig) -> RunConfig:
     weights, data, target = config.weights, config.data, config.target
     if target is not None:
-        target = str(Path(target).expanduser().absolute())
+        target = str(at_home(target).absolute())
     if weights not in (None, PRETRAINED):
-        weights = str(Path(str(weights)).expanduser().absolute())
+        weights = str(at_home(str(weights)).absolute())
     if data.startswith(_FOLDER) and data != _FOLDER:
-        data = _FOLDER + str(Path(data.removeprefix(_FOLDER)).expanduser().absolute())
+        data = _FOLDER + str(at_home(data.removeprefix(_FOLDER)).absolute())
     return replace(config, weights=weights, data=data, target=target)

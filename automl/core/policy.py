@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automl.core.bits import ACTIVATION_BITS, WEIGHT_BITS, BitWidths
+from automl.core.decode import decoded
 from automl.core.errors import PolicyError
 from automl.core.graph import ChannelGroup, ModelGraph
 
@@ -35,10 +36,8 @@ class CompressionPolicy:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "CompressionPolicy":
-        """Reads what `to_json` gave; raises `KeyError`, `TypeError` or `ValueError` on anything else."""
-        channels = {str(name): int(kept) for name, kept in value["channels"].items()}
-        bits = {str(name): BitWidths(int(x["weight"]), int(x["activation"])) for name, x in value["bits"].items()}
-        return cls(channels, bits)
+        """Reads what `to_json` gave; raises `ValueError` on anything else."""
+        return decoded(cls, value)
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, in hexadecimal; the key of every cache."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.core.decode import decoded
 from automl.core.errors import InputError
 
 _LARGEST_LOG_MULTIPLIER = 30.0
@@ -94,15 +95,14 @@ class SensitivityTable:
             InputError: If it is not such a table.
         """
         try:
-            knobs = tuple(str(name) for name in values["knobs"])
-            choices = tuple(tuple(int(choice) for choice in row) for row in values["choices"])
-            losses = tuple(tuple(float(loss) for loss in row) for row in values["losses"])
-        except (KeyError, TypeError, ValueError) as error:
+            return decoded(cls, values)
+        except InputError:
+            raise
+        except ValueError as error:
             raise InputError(
                 "A sensitivity table must hold 'knobs', 'choices' and 'losses' as lists, but it does not "
-                f"({type(error).__name__}: {error}). Delete the file, and the next run builds it again."
+                f"({error}). Delete the file, and the next run builds it again."
             ) from error
-        return cls(knobs, choices, losses)
 
 
 def multipliers(log_multipliers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -47,7 +47,7 @@ def open_factory(spec: str, request: Request) -> Source:
         pixels = torch.stack([image for image, _ in read])
     except DataError:
         raise
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise DataError(
             f"The data sets of {spec!r} must give their items, but reading raised {type(error).__name__}: {error}. "
             f"{_CONTRACT}"
@@ -69,7 +69,7 @@ def open_factory(spec: str, request: Request) -> Source:
 def _call(spec: str) -> tuple[Any, Any]:
     try:
         returned = resolve(spec)()
-    except Exception as error:  # importing and calling run the user's code
+    except (Exception, SystemExit) as error:  # importing and calling run the user's code
         raise DataError(
             f"A data factory must be importable and callable, but {spec!r} raised {type(error).__name__}: {error}. "
             f"Modules are looked up in {Path.cwd()} and in the environment. {_CONTRACT}"

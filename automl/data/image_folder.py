@@ -11,6 +11,7 @@ import numpy as np
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from automl.core.errors import DataError
+from automl.core.paths import at_home
 from automl.data.augmentation import photo_crop_and_flip
 from automl.data.file_images import FileImages
 from automl.data.source import IMAGENET, Request, Source
@@ -41,7 +42,7 @@ def open_image_folder(directory: str, request: Request) -> Source:
     Raises:
         DataError: If the folder is missing or empty, has one class only, or its parts have different classes.
     """
-    root = Path(directory).expanduser()
+    root = at_home(directory)
     if not root.is_dir():
         raise DataError(f"imagefolder: needs a folder, but {directory!r} is not one. {_LAYOUT}")
     pool, held_out = _parts(root)
@@ -98,9 +99,12 @@ def _list(folder: Path) -> _Listing:
 
 
 def _images_in(folder: Path, *, recursive: bool) -> list[Path]:
-    found = []
+    found, seen = [], {str(folder.resolve())}
     for parent, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
+        # A link may lead back to where the walk has been.
+        places = {name: str(Path(parent, name).resolve()) for name in sorted(folders)}
+        folders[:] = [name for name, place in places.items() if place not in seen]
+        seen.update(places.values())
         found += [Path(parent, name) for name in sorted(names) if name.lower().endswith(IMG_EXTENSIONS)]
         if not recursive:
             break

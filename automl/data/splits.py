@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from automl.core.errors import DataError
+from automl.core.limits import MOST_SIZE
 from automl.data.dataset import ImageDataset
 from automl.data.registry import open_source
 from automl.data.source import Request, Source
@@ -68,7 +69,7 @@ def load_splits(
     Args:
         spec: `digits`, `synthetic:clutter`, `imagefolder:DIR`, `torchvision:NAME?root=DIR` or `pkg.mod:factory`.
         seed: Decides which image goes where.
-        input_size: Height and width in pixels, 8 or more; None for the source's natural size.
+        input_size: Height and width in pixels, 8 to 4,096; None for the source's natural size.
         channels: 1 or 3.
         limit: At most so many images in all, evenly over the classes.
 
@@ -127,8 +128,10 @@ def batches(
 
 
 def _checked(request: Request) -> Request:
-    if request.size is not None and request.size < _LEAST_SIZE:
-        raise DataError(f"The input size must be {_LEAST_SIZE} px or more, but got {request.size}.")
+    if request.size is not None and not _LEAST_SIZE <= request.size <= MOST_SIZE:
+        raise DataError(
+            f"The input size must be {_LEAST_SIZE} px or more and at most {MOST_SIZE}, but got {request.size}."
+        )
     if request.channels not in {1, 3}:
         raise DataError(
             f"Images have 1 or 3 channels, but the network reads {request.channels}. Give it a first layer for 1 or 3."

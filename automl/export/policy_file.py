@@ -1,6 +1,5 @@
 """`policy.json`: a compression policy with what it was made for, as people and other tools read it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,8 +7,9 @@ from typing import Any
 
 from automl.core.bits import BitWidths
 from automl.core.errors import PolicyError
+from automl.core.limits import MOST_CLASSES, MOST_SIZE
 from automl.core.policy import CompressionPolicy
-from automl.store.files import write_json
+from automl.store.files import read_json, write_json
 
 FORMAT = "automl-policy/1"
 _OPTIONAL = ("model", "input_shape", "classes", "full_channels", "bits", "digest")
@@ -70,7 +70,7 @@ def read_policy(path: Path) -> PolicyFile:
     model, classes = table.get("model"), table.get("classes")
     if not isinstance(model, str | None):
         raise _malformed(path, f"has the model {model!r}, which is no text")
-    if classes is not None and not _is_count(classes):
+    if classes is not None and not (_is_count(classes) and classes <= MOST_CLASSES):
         raise _malformed(path, f"has {classes!r} classes")
     full = _counts(path, table, "full_channels", least=1) if "full_channels" in table else {}
     return PolicyFile(policy, model, _input_shape(path, table), classes, full)
@@ -78,8 +78,8 @@ def read_policy(path: Path) -> PolicyFile:
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        table = read_json(path)
+    except (OSError, ValueError) as error:
         raise PolicyError(f"A policy file must be readable JSON, but {path} is not: {error}. {_WAY_OUT}") from error
     if not isinstance(table, dict):
         raise _malformed(path, "is no JSON object")
@@ -113,8 +113,14 @@ def _input_shape(path: Path, table: Mapping[str, Any]) -> tuple[int, int, int] |
     shape = table.get("input_shape")
     if shape is None:
         return None
-    if not isinstance(shape, list) or len(shape) != 3 or not all(_is_count(size) for size in shape):
-        raise _malformed(path, f"has the input shape {shape!r}, which is no [channels, height, width]")
+    if (
+        not isinstance(shape, list)
+        or len(shape) != 3
+        or not all(_is_count(size) and size <= MOST_SIZE for size in shape)
+    ):
+        raise _malformed(
+            path, f"has the input shape {shape!r}, which is no [channels, height, width] of 1 to {MOST_SIZE}"
+        )
     return shape[0], shape[1], shape[2]
 
 

@@ -141,7 +141,7 @@ def _build_by_factory(spec: str, classes: int | None) -> nn.Module:
     try:
         takes_classes = "classes" in inspect.signature(factory).parameters
         model = factory(classes=classes) if takes_classes and classes is not None else factory()
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ModelError(
             f"A model factory must be callable without arguments (or with `classes`), but {spec!r} raised "
             f"{type(error).__name__}: {error}. Call it by hand to see where."
@@ -157,7 +157,7 @@ def _build_by_factory(spec: str, classes: int | None) -> nn.Module:
 def _load_factory(spec: str) -> Callable[..., object]:
     try:
         factory = resolve(spec)
-    except Exception as error:  # importing runs the user's code
+    except (Exception, SystemExit) as error:  # importing runs the user's code
         raise ModelError(
             f"A model factory must be importable, but {spec!r} raised {type(error).__name__}: {error}. "
             f"Modules are looked up in {Path.cwd()} and in the environment. {_did_you_mean(spec)}"

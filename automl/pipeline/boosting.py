@@ -3,7 +3,6 @@
 Random policies taught the fit; what a search proposes is not random: it looks for what is predicted to be fast.
 """
 
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +19,15 @@ from automl.pipeline.conversation import Conversation
 from automl.pipeline.subject import Subject
 from automl.report.quantity import percent
 from automl.search.sampler import uniform_policy
-from automl.store.files import write_json
+from automl.store.files import read_json, write_json
 from automl.store.run import Run
 
 _ANSWERS = 5
 """Answers of the solver that are timed, the plain one among them, beside the uniform policy."""
 _SPREAD = 0.3
 """Standard deviation of the multipliers, as engines begin with."""
+_MOST_RATIO = 1e3
+"""Timed over predicted, or the other way round: beyond that the file is not what we wrote."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -80,7 +81,7 @@ def _policies(problem: Problem) -> list[CompressionPolicy]:
 
 def _read(path: Path) -> float | None:
     try:
-        ratio = float(json.loads(path.read_text(encoding="utf-8"))["timed_over_predicted"])
+        ratio = float(read_json(path)["timed_over_predicted"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return ratio if 0 < ratio < np.inf else None
+    return ratio if 1 / _MOST_RATIO < ratio < _MOST_RATIO else None

@@ -10,7 +10,7 @@ from automl.core.policy import CompressionPolicy, dense_policy
 from automl.pipeline.probing import exported_graph
 from automl.pipeline.profiling import target_of
 from automl.pipeline.subject import Subject
-from automl.report.timing import Timing
+from automl.report.timing import TimedName, Timing
 from automl.runtime.call_times import CallTimes
 from automl.runtime.device_profile import DeviceProfile
 from automl.runtime.measuring import measured
@@ -102,7 +102,8 @@ def _times_ms(subject: Subject, profile: DeviceProfile) -> list[float]:
 
 
 def _timing(profile: DeviceProfile) -> Timing:
-    names, times = ("dense", "exported", "float")[: len(profile.policies)], profile.times
+    names: tuple[TimedName, ...] = ("dense", "exported", "float")
+    times = profile.times
     assert isinstance(times, CallTimes)  # because they were measured here
     return Timing(
         runtime=profile.target.runtime,
@@ -110,5 +111,5 @@ def _timing(profile: DeviceProfile) -> Timing:
         cpu=str(profile.device.get("cpu") or profile.device.get("name")),
         threads=profile.target.threads,
         drift=times.drift,
-        networks={name: times.summary(number) for number, name in enumerate(names)},
+        networks={name: times.summary(number) for number, name in enumerate(names[: len(profile.policies)])},
     )

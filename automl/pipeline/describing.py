@@ -1,6 +1,5 @@
 """What a network is made of and costs, before or after a policy: no data, no training."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from automl.core.bits import BitWidths
 from automl.core.cost import Cost
 from automl.core.errors import AutoMLError, InputError, PolicyError
 from automl.core.graph import ChannelGroup, Layer, ModelGraph
+from automl.core.limits import MOST_CLASSES, MOST_SIZE
 from automl.core.policy import CompressionPolicy, checked_policy, dense_policy
 from automl.costs.model import AnalyticCostModel
 from automl.export.policy_file import PolicyFile, read_policy
@@ -27,6 +27,7 @@ from automl.models.weights import WeightsReport, load_pretrained, load_weights
 from automl.pipeline.coverage import coverage
 from automl.pipeline.network import PRETRAINED
 from automl.report.console import Coverage
+from automl.store.files import read_json
 from automl.tracing.channel_map import TracedModel
 from search_spaces.amc import amc_policy
 from search_spaces.resnet import gluoncv_policy
@@ -108,8 +109,12 @@ def describe(
         InputError: If the model, weights or policy cannot be read, or do not fit each other.
         AutoMLError: If the smaller network has other parameters than predicted, which is a fault of automl.
     """
-    if input_size is not None and input_size < 1:
-        raise InputError(f"`--input-size` must be 1 px or more, but got {input_size}. {TABLE_SIZE} is usual.")
+    if input_size is not None and not 1 <= input_size <= MOST_SIZE:
+        raise InputError(
+            f"`--input-size` must be 1 px or more and at most {MOST_SIZE}, but got {input_size}. {TABLE_SIZE} is usual."
+        )
+    if classes is not None and not 1 <= classes <= MOST_CLASSES:
+        raise InputError(f"`--classes` must be at least 1 and at most {MOST_CLASSES:,}, but got {classes}.")
     content = None if policy_file is None else read_policy_content(policy_file)
     if isinstance(content, PolicyFile):
         input_size = input_size or (content.input_shape[-1] if content.input_shape else None)
@@ -135,8 +140,8 @@ def read_policy_content(path: Path) -> PolicyContent:
         PolicyError: If it cannot be read, or has none of these forms.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        value = read_json(path)
+    except (OSError, ValueError) as error:
         raise PolicyError(f"A policy file must be readable JSON, but {path} is not: {error}. Give {_FORMS}.") from error
     if isinstance(value, dict) and ("format" in value or isinstance(value.get("channels"), dict)):
         return read_policy(path)

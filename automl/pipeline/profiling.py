@@ -156,13 +156,12 @@ def device_latency(profile: DeviceProfile, graph: ModelGraph) -> DeviceLatency:
     Raises:
         InputError: If the profile has too few networks, or a policy or table of it is not whole.
     """
-    groups = [group.name for group in graph.prunable]
     for number, policy in enumerate(profile.policies):
-        missing = [name for name in groups if name not in policy]
-        if missing:
+        wrong = [group.name for group in graph.prunable if not 0 <= policy.get(group.name, -1) <= group.channels]
+        if wrong:
             raise InputError(
                 f"Each policy of a device profile must have the channels of every prunable group, but policy {number} "
-                f"lacks {missing[0]!r}. `automl describe` shows the groups."
+                f"lacks {wrong[0]!r} or gives it more than there are. `automl describe` shows the groups."
             )
     return DeviceLatency(profile, _fit(profile, graph), float(profile.latency_ms()[profile.reference]))
 

@@ -18,7 +18,7 @@ from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
 from automl.pipeline.searching import Found
 from automl.pipeline.subject import Subject
-from automl.store.files import write_json
+from automl.store.files import read_json, write_json
 from automl.store.run import Run
 from automl.training.recipe import finetune_recipe
 from automl.training.together import distil_together
@@ -106,7 +106,7 @@ def _worths(
 def _read(path: Path, facts: str, digests: Sequence[str]) -> dict[str, float] | None:
     """Digest -> divergence, where just these policies were measured under the same facts."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         found = {str(digest): float(value) for digest, value in values["divergence"].items()}
         return found if values["facts"] == facts and sorted(found) == list(digests) else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from automl.core.budget import Budget, Metric
 from automl.core.cost import Cost
 from automl.core.errors import InputError, ModelError
 from automl.core.graph import ModelGraph
+from automl.core.limits import MOST_EPOCHS, MOST_MULTIPLE, MOST_SECONDS, MOST_SEED, MOST_THREADS, MOST_TRIALS
 from automl.core.policy import dense_policy
 from automl.core.projection import Projection
 from automl.costs.model import AnalyticCostModel
@@ -222,22 +222,29 @@ def _checked_settings(config: RunConfig) -> Budget:
         refuse_without_tensorboard()
     if config.importance not in CRITERIA:
         raise InputError(f"`--importance` must be one of {', '.join(CRITERIA)}, but got {config.importance!r}.")
-    at_least = {
-        "trials": (config.trials, 1),
-        "threads": (config.threads, 1),
-        "divisor": (config.channel_multiple, 1),
-        "epochs": (config.epochs, 1),
-        "finetune-epochs": (config.finetune_epochs, 0),
-    }
-    for name, (value, least) in at_least.items():
-        if value is not None and value < least:
-            raise InputError(f"`--{name}` must be at least {least}, but got {value}.")
-    for name, limit in (("time", config.time_s), ("trial-time", config.trial_time_s)):
-        if limit is not None and not 0 < limit < math.inf:
-            raise InputError(f"`--{name}` must be above 0, but got {limit:g} s.")
+    _check_numbers(config)
     if config.weights not in (None, "pretrained") and not Path(config.weights or "").is_file():
         raise InputError(f"`--weights` must name a file or be `pretrained`, but there is no file {config.weights!r}.")
     return budget
+
+
+def _check_numbers(config: RunConfig) -> None:
+    ranges = {
+        "trials": (config.trials, 1, MOST_TRIALS),
+        "threads": (config.threads, 1, MOST_THREADS),
+        "divisor": (config.channel_multiple, 1, MOST_MULTIPLE),
+        "epochs": (config.epochs, 1, MOST_EPOCHS),
+        "finetune-epochs": (config.finetune_epochs, 0, MOST_EPOCHS),
+        "seed": (config.seed, 0, MOST_SEED),
+    }
+    for name, (value, least, most) in ranges.items():
+        if value is not None and not least <= value <= most:
+            raise InputError(f"`--{name}` must be at least {least} and at most {most:,}, but got {value}.")
+    for name, limit in (("time", config.time_s), ("trial-time", config.trial_time_s)):
+        if limit is not None and not 0 < limit <= MOST_SECONDS:
+            raise InputError(
+                f"`--{name}` must be above 0 and at most {MOST_SECONDS / 3600:,.0f} hours, but got {limit:g} s."
+            )
 
 
 def _space_digest(traced: TracedModel, space: SearchSpace) -> str:

@@ -3,13 +3,12 @@
 The candidates were timed before the training, so this is rare: the machine was in another state then.
 """
 
-import json
 from pathlib import Path
 
 from automl.core.policy import CompressionPolicy
 from automl.pipeline.settling import moved
 from automl.pipeline.subject import Subject
-from automl.store.files import write_json
+from automl.store.files import read_json, write_json
 from automl.store.run import Run
 
 
@@ -49,7 +48,7 @@ def _path(run: Run) -> Path:
 def _read(path: Path) -> dict[str, CompressionPolicy]:
     """Digest of a policy that was too slow -> the one in its place; empty where nothing can be read."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = read_json(path)
         return {str(digest): CompressionPolicy.from_json(each) for digest, each in rows.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return {}

@@ -1,14 +1,14 @@
 """What a run came to, and its file `metrics.json`."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from automl.core.decode import decoded
 from automl.core.errors import RunError
 from automl.report.timing import Timing
-from automl.store.files import write_json
+from automl.store.files import read_json, write_json
 
 AccuracyIs = Literal["accuracy", "agreement"]
 
@@ -134,20 +134,14 @@ class Metrics:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Metrics":
-        """Reads what `to_json` gave; raises `KeyError` or `TypeError` on anything else."""
-        return cls(
-            baseline=_row(value["baseline"]),
-            uniform=_row(value["uniform"]),
-            best=_row(value["best"]),
-            finetuned=None if value["finetuned"] is None else _row(value["finetuned"]),
-            quantized=None if value.get("quantized") is None else _row(value["quantized"]),
-            budgets=tuple(BudgetLine(**line) for line in value["budgets"]),
-            layers=tuple(_layer_bits(each) for each in value.get("layers", [])),
-            search=SearchSummary(**value["search"]),
-            accuracy_is=value["accuracy_is"],
-            splits=dict(value["splits"]),
-            timing=None if value.get("timing") is None else Timing.from_json(value["timing"]),
-        )
+        """Reads what `to_json` gave; raises `KeyError`, `TypeError` or `ValueError` on anything else."""
+        entries = {"quantized": None, "layers": [], **value}  # which older files lack
+        entries["layers"] = [_without_simulated(each) for each in entries["layers"]]
+        found = decoded(cls, entries)
+        for row in found.rows().values():
+            if row is not None:
+                _check_positive(row)
+        return found
 
     def rows(self) -> dict[str, ModelRow | None]:
         """The networks by their key in `metrics.json`."""
@@ -173,7 +167,7 @@ def write_metrics(path: Path, metrics: Metrics) -> None:
 def read_metrics(path: Path) -> Metrics:
     """Reads what `write_metrics` wrote; raises `RunError` where the run has none yet or the file is damaged."""
     try:
-        return Metrics.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Metrics.from_json(read_json(path))
     except FileNotFoundError as error:
         raise RunError(f"The run has no result yet: {path} is missing. Finish it with `automl resume`.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -190,10 +184,13 @@ def _row_json(row: ModelRow) -> dict[str, Any]:
     return value
 
 
-def _layer_bits(value: Mapping[str, Any]) -> LayerBits:
-    return LayerBits(**{name: each for name, each in value.items() if name != "simulated"})
+def _without_simulated(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """What follows from the other values of a layer is left out."""
+    return {name: each for name, each in dict(layer).items() if name != "simulated"}
 
 
-def _row(value: Mapping[str, Any]) -> ModelRow:
-    low, high = value["accuracy_ci95"]
-    return ModelRow(**{**value, "accuracy_ci95": (low, high)})
+def _check_positive(row: ModelRow) -> None:
+    """What tables divide by must not be 0."""
+    costs = (row.macs, row.params, row.size_bytes, row.bops, 1.0 if row.latency_ms is None else row.latency_ms)
+    if not min(costs) > 0:
+        raise ValueError(f"a network costs more than 0, but one costs {min(costs):g}")

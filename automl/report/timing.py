@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from automl.runtime.calls import Summary
 from automl.runtime.target import Runtime
+
+TimedName = Literal["dense", "exported", "float"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +24,9 @@ class Timing:
     """CPU threads of one call."""
     drift: float
     """By how much the dense network's time moved meanwhile, as a share."""
-    networks: Mapping[str, Summary]
+    networks: Mapping[TimedName, Summary]
     """`dense`, `exported`, and where the file holds integers `float`, the same network without them."""
 
     def to_json(self) -> dict[str, Any]:
         """Part of `metrics.json`."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Timing":
-        """Reads what `to_json` gave; raises `KeyError` or `TypeError` on anything else."""
-        networks = {name: Summary(**each) for name, each in value["networks"].items()}
-        return cls(**{**value, "runtime": Runtime(value["runtime"]), "networks": networks})

@@ -12,6 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.core.limits import LEAST_MS, MOST_MS
+
+_MOST_NETWORKS = 10**6
+_ROWS = "calls must be rows of number, milliseconds above 0, and 1 or 0"
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -45,8 +50,10 @@ class Calls:
     def of(cls, rows: Sequence[Sequence[Any]]) -> "Calls":
         """From `[number, milliseconds, 1 if clean]` in their order; raises `ValueError` where a time is not above 0."""
         table = np.array(rows, dtype=np.float64)
-        if table.ndim != 2 or table.shape[1] != 3 or not (np.isfinite(table).all() and (table[:, 1] > 0).all()):
-            raise ValueError("calls must be rows of number, milliseconds above 0, and 1 or 0")
+        if table.ndim != 2 or table.shape[1] != 3 or not np.isfinite(table).all():
+            raise ValueError(_ROWS)
+        if not ((abs(table[:, 0]) < _MOST_NETWORKS) & (table[:, 1] >= LEAST_MS) & (table[:, 1] <= MOST_MS)).all():
+            raise ValueError(_ROWS)
         return cls(table[:, 0].astype(np.int64), table[:, 1], table[:, 2] > 0)
 
     @classmethod

@@ -13,7 +13,7 @@ from automl.core.errors import InputError
 from automl.runtime.call_times import CallTimes
 from automl.runtime.table_times import TableTimes
 from automl.runtime.target import Runtime, Target
-from automl.store.files import write_text
+from automl.store.files import read_json, write_text
 
 FORMAT = "automl-device-profile/1"
 _WAY_OUT = (
@@ -84,8 +84,8 @@ def read_profile(path: Path) -> DeviceProfile:
         InputError: If the file is missing, truncated, or of another format.
     """
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        table = read_json(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"A device profile must be readable JSON, but {path} is not: {error}. {_WAY_OUT}") from error
     found = table.get("format") if isinstance(table, dict) else None
     if found != FORMAT:

@@ -1,6 +1,5 @@
 """A device profile of times that another tool measured."""
 
-import json
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -13,6 +12,10 @@ from automl.core.errors import InputError
 from automl.runtime.device_profile import FORMAT, DeviceProfile
 from automl.runtime.target import Target, runtime_called
 from automl.runtime.times_file import read_times
+from automl.store.files import parsed_json
+
+_MOST_BYTES = 2**28
+"""Of `pack.json`; one of a large network has some hundred kilobytes."""
 
 
 def imported(times: Path, pack: Path, device_name: str, tool: str) -> DeviceProfile:
@@ -50,13 +53,20 @@ def _content(path: Path) -> Mapping[str, Any]:
     """`pack.json` of a pack."""
     try:
         with zipfile.ZipFile(path) as archive:
-            content = json.loads(archive.read("pack.json").decode())
+            content = parsed_json(_text(archive, "pack.json"))
     except (OSError, EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise _no_pack(path, str(error)) from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise _no_pack(path, f"its format is {found!r} and not {FORMAT!r}")
     return dict(content)
+
+
+def _text(archive: zipfile.ZipFile, name: str) -> str:
+    size = archive.getinfo(name).file_size
+    if size > _MOST_BYTES:  # a few kilobytes of a zip file may be any number of gigabytes
+        raise ValueError(f"its {name} has {size:,} bytes")
+    return archive.read(name).decode()
 
 
 def _no_pack(path: Path, reason: str) -> InputError:

@@ -1,6 +1,5 @@
 """Times of networks that another tool measured: one number for each, or one for each of its layers."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.core.errors import InputError
+from automl.core.limits import LEAST_MS, MOST_MS
 
 NetworkTime = float | Mapping[str, float]
 """Milliseconds of a network, or layer -> milliseconds."""
@@ -80,6 +80,6 @@ def _time_of(row: Mapping[str, Any]) -> NetworkTime:
 
 def _above_0(value: Any) -> float:
     ms = float(value)
-    if not (math.isfinite(ms) and ms > 0):
+    if not LEAST_MS <= ms <= MOST_MS:
         raise ValueError(f"milliseconds must be above 0, and one is {value!r}")
     return ms

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from automl.core.errors import InputError
+from automl.core.limits import LEAST_MS, MOST_MS
 from automl.runtime.table_times import NetworkTime, TableTimes
+from automl.store.files import read_text
 
 _NEEDED, _OPTIONAL = ("network", "ms"), ("layer", "run")
 _NETWORK = re.compile(r"(?:models/)?([0-9]{1,6})(?:\.onnx)?")
@@ -83,8 +85,8 @@ def _time_of(path: Path, number: int, least: Mapping[str, float]) -> NetworkTime
 
 def _rows(path: Path) -> Iterator[_Row]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path).removeprefix("\ufeff")
+    except (OSError, ValueError) as error:
         raise InputError(f"`--times` must be a readable CSV file in UTF-8, but {path} is not: {error}.") from error
     reader = csv.reader(io.StringIO(text), strict=True)
     try:
@@ -132,7 +134,7 @@ def _ms(path: Path, line: int, text: str) -> float:
         ms = float(text)
     except ValueError:
         ms = math.nan
-    if not (math.isfinite(ms) and ms > 0):
+    if not LEAST_MS <= ms <= MOST_MS:
         raise InputError(
             f"A time must be a number of milliseconds above 0, but line {line} of {path} has {text!r}. Time it again; "
             "a layer that is too fast for the clock can be left out in every network."

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from automl.core.errors import InputError
+from automl.core.limits import MOST_OF_AN_AGENT
 from envs.mode import find_mode
 from envs.reward import find_reward
 
@@ -82,8 +83,10 @@ class AgentSettings:
         }
         for name, low in least.items():
             value = getattr(self, name)
-            if value is not None and value < low:
-                raise InputError(f"`{name}` of an agent must be at least {low}, but got {value}.")
+            if value is not None and not low <= value <= MOST_OF_AN_AGENT:
+                raise InputError(
+                    f"`{name}` of an agent must be at least {low} and at most {MOST_OF_AN_AGENT:,}, but got {value}."
+                )
         for name in ("actor_rate", "critic_rate", "tau", "decay"):
             value = getattr(self, name)
             if not 0.0 < value <= 1.0:

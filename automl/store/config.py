@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -10,6 +11,10 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from automl.core.errors import InputError
+from automl.store.files import read_text
+
+_MOST_CHARACTERS = 2**15
+"""Of a file of settings, which has some hundreds: dotted keys take the square of their number to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,13 @@ class RunConfig:
     limit: int | None = None
     """Most images of the data set that are used; None for all."""
 
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            for text in value if isinstance(value, tuple) else (value,):
+                if isinstance(text, str) and re.search("[\0\ud800-\udfff]", text):  # no file can hold these
+                    raise InputError(f"`{each.name}` must be UTF-8 text without zeros, but got {text!r}. Rename it.")
+
 
 def to_toml(config: RunConfig) -> str:
     """The settings as TOML; a setting that is None is left out."""
@@ -104,9 +116,13 @@ def read_settings(text: str, source: str) -> dict[str, Any]:
     Raises:
         InputError: If it is not TOML, a setting is unknown, or a value has the wrong type.
     """
+    if len(text) > _MOST_CHARACTERS:
+        raise InputError(
+            f"{source} must be settings of at most {_MOST_CHARACTERS:,} characters, but has {len(text):,}."
+        )
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{source} must be TOML, but is not: {error}. Correct the line.") from error
     _refuse_unknown(table, source)
     hints = get_type_hints(RunConfig)
@@ -116,9 +132,10 @@ def read_settings(text: str, source: str) -> dict[str, Any]:
 def load_config(path: Path) -> RunConfig:
     """Reads a TOML file; raises `InputError` where it cannot be read or breaks a rule of `from_toml`."""
     try:
-        return from_toml(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"A configuration file must be readable UTF-8 text, but {path} is not: {error}.") from error
+    return from_toml(text, str(path))
 
 
 def _refuse_unknown(table: Mapping[str, Any], source: str) -> None:

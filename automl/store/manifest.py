@@ -1,6 +1,5 @@
 """The manifest: where a run ran, and the fingerprint of what it ran on."""
 
-import json
 import os
 import platform
 from collections.abc import Sequence
@@ -8,11 +7,11 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import automl
+from automl.core.decode import decoded
 from automl.core.errors import RunError
-from automl.store.files import json_text
+from automl.store.files import json_text, read_json
 
 SCHEMA_VERSION = 2
 _PACKAGES = ("torch", "torchvision", "timm", "optuna", "onnx", "onnxruntime", "openvino", "numpy")
@@ -89,9 +88,9 @@ def read_manifest(path: Path) -> Manifest:
         RunError: If the file is missing, is no manifest, or has the layout of another version.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
         if value["schema"] == SCHEMA_VERSION:
-            return _from_json(value)
+            return decoded(Manifest, value)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"A run's manifest must be readable, but {path} is not ({error}). Start a new run with `automl search`."
@@ -117,8 +116,8 @@ def check_fingerprint(old: Fingerprint, new: Fingerprint) -> None:
     lines = difference(old, new)
     if lines:
         raise RunError(
-            "A resumed run must have the model, data and budget it was started with, but these changed:\n  "
-            + "\n  ".join(lines)
+            "A resumed run must have the model, data and budget it was started with, but these changed:\n"
+            + "\n".join(lines)
             + "\nRestore them, or start a new run with `automl search`."
         )
 
@@ -148,15 +147,3 @@ def _processor() -> str:
         lines = []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
-
-
-def _from_json(value: dict[str, Any]) -> Manifest:
-    return Manifest(
-        schema=value["schema"],
-        packages=dict(value["packages"]),
-        machine=Machine(**value["machine"]),
-        seed=value["seed"],
-        started=value["started"],
-        command=tuple(value["command"]),
-        fingerprint=Fingerprint(**value["fingerprint"]),
-    )

@@ -1,11 +1,13 @@
 """Trials as the study keeps them: what is known of each, and what it was found to be worth."""
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from automl.core.cost import Cost
+from automl.core.decode import decoded
 from automl.core.errors import RunError
 from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
@@ -23,6 +25,21 @@ EVALUATION = "evaluation"
 """User attribute of a completed trial: what the policy was found to be worth."""
 FAILURE = "failure"
 """User attribute of a failed trial: the reason."""
+_MOST_DIVERGENCE = 1e9
+"""Nats; no network differs so much from another, and sums of squares of it are still numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What a policy was found to be worth, as `plain` gives it."""
+
+    cost: Cost
+    divergence: float
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    images: int
+    seconds: float
+    source: Source = "new"
 
 
 def settled(study: optuna.Study) -> frozenset[str]:
@@ -34,26 +51,33 @@ def policy_of_trial(trial: FrozenTrial) -> CompressionPolicy:
     """What a trial evaluates; raises `RunError` where somebody else wrote the trial."""
     try:
         return CompressionPolicy.from_json(trial.user_attrs[POLICY])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _changed(trial, error) from error
+    except (KeyError, ValueError) as error:
+        raise changed(trial, error) from error
 
 
 def recall(trial: FrozenTrial) -> Evaluation:
     """Reads what a completed trial was found to be worth; raises `RunError` where somebody else wrote the trial."""
     try:
-        value = trial.user_attrs[EVALUATION]
-        low, high = value["accuracy_ci95"]
-        return Evaluation(
-            policy=CompressionPolicy.from_json(trial.user_attrs[POLICY]),
-            cost=Cost(**value["cost"]),
-            divergence=float(value["divergence"]),
-            accuracy=float(value["accuracy"]),
-            accuracy_ci95=(float(low), float(high)),
-            images=int(value["images"]),
-            seconds=float(value["seconds"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _changed(trial, error) from error
+        worth = worth_of(trial)
+    except (KeyError, ValueError) as error:
+        raise changed(trial, error) from error
+    return Evaluation(
+        policy=policy_of_trial(trial),
+        cost=worth.cost,
+        divergence=worth.divergence,
+        accuracy=worth.accuracy,
+        accuracy_ci95=worth.accuracy_ci95,
+        images=worth.images,
+        seconds=worth.seconds,
+    )
+
+
+def worth_of(trial: FrozenTrial) -> Worth:
+    """What a trial's evaluation says; raises `KeyError` where it has none, `ValueError` where it is none of ours."""
+    worth = decoded(Worth, trial.user_attrs[EVALUATION])
+    if not 0.0 <= worth.accuracy <= 1.0 or abs(worth.divergence) > _MOST_DIVERGENCE:
+        raise ValueError(f"its accuracy is {worth.accuracy:g} and its divergence {worth.divergence:g}")
+    return worth
 
 
 def source_of(trial: FrozenTrial) -> Source:
@@ -92,7 +116,8 @@ def plain(evaluation: Evaluation, source: Source) -> dict[str, Any]:
     }
 
 
-def _changed(trial: FrozenTrial, error: Exception) -> RunError:
+def changed(trial: FrozenTrial, error: Exception) -> RunError:
+    """The refusal of a trial that we have not written."""
     return RunError(
         f"Every trial must hold its policy, and a completed one its evaluation, but trial {trial.number} does not "
         f"({error!r}). The study was changed by hand, or is of an older version; start a new run with `automl search`."

@@ -21,6 +21,8 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
+from automl.core.decode import decoded
+
 BEAT_S = 15.0
 """Time between two beats."""
 SILENCE_S = 90.0
@@ -167,10 +169,17 @@ def _read(attributes: Mapping[str, Any]) -> list[Worker]:
     for key, values in sorted(attributes.items()):
         if key.startswith(_PREFIX):
             try:
-                found.append(Worker(key.removeprefix(_PREFIX), **values))
-            except TypeError:  # of another version, whose trials come back to the queue as those of an unknown worker
-                continue
+                found.append(_worker(key.removeprefix(_PREFIX), values))
+            except (TypeError, ValueError):
+                continue  # of another version, whose trials come back to the queue as those of an unknown worker
     return found
+
+
+def _worker(name: str, values: Mapping[str, Any]) -> Worker:
+    worker = decoded(Worker, {**values, "name": name})
+    if datetime.fromisoformat(worker.heard).tzinfo is None:
+        raise ValueError(f"{worker.heard!r} has no time zone")
+    return worker
 
 
 def _place() -> str:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from automl.core.errors import DataError
 from automl.data.image_folder import open_image_folder
@@ -100,3 +101,12 @@ def test_parts_with_different_classes_are_refused(tmp_path: Path, write_images: 
             write_images(tmp_path / part / label, 2)
     with pytest.raises(DataError, match="'c' is in one of them only"):
         open_image_folder(str(tmp_path), _REQUEST)
+
+
+def test_a_link_that_leads_round_is_walked_once(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name / "deeper").mkdir(parents=True)
+        Image.new("RGB", (20, 20)).save(tmp_path / name / "deeper" / "a.png")
+        (tmp_path / name / "deeper" / "round").symlink_to("..")
+    source = open_image_folder(str(tmp_path), Request(16, 3, None, 0))
+    assert len(source.labels) == 2

@@ -145,7 +145,7 @@ def test_a_class_whose_images_are_all_corrupt_is_refused(tmp_path: Path, write_i
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"input_size": 4}, "8 px or more, but got 4"),
+        ({"input_size": 4}, "8 px or more and at most 4096, but got 4"),
         ({"channels": 4}, "1 or 3 channels, but the network reads 4"),
         ({"limit": 0}, "1 image or more, but got 0"),
     ],

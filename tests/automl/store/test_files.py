@@ -7,7 +7,7 @@ from typing import NoReturn
 import pytest
 
 from automl.core.errors import RunError, StorageError
-from automl.store.files import replacing, write_bytes, write_json, write_text
+from automl.store.files import read_json, read_text, replacing, write_bytes, write_json, write_text
 
 
 def test_a_written_file_holds_the_content_and_nothing_lies_beside_it(tmp_path: Path) -> None:
@@ -70,3 +70,29 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
 def test_nan_is_not_written_as_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"accuracy": float("nan")})
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    value = {"accuracy": 0.5, "count": 2**62, "names": ["é", None, True]}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": NaN}', '{"a": -Infinity}', '{"a": 1e999}', f"[{2**63}]", '{"a": 1, "a": 2}', "[" * 10**5, "", "{"]
+)
+def test_json_that_we_never_write_is_not_read(tmp_path: Path, text: str) -> None:
+    write_text(tmp_path / "a.json", text)
+    with pytest.raises(ValueError, match=r"\S"):
+        read_json(tmp_path / "a.json")
+
+
+def test_only_plain_files_of_a_bounded_size_are_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no plain file"):
+        read_text(Path("/dev/zero"))
+    with pytest.raises(IsADirectoryError):
+        read_text(tmp_path)
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2**29)
+    with pytest.raises(ValueError, match="536,870,912 bytes"):
+        read_text(tmp_path / "large")
