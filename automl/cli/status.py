@@ -1,5 +1,6 @@
 """`automl status`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from automl.cli.standing import Standing, StudyStanding
-    from automl.store.run import Run
 
 _WORKERS = ("Worker", "State", "Completed", "Evaluates trial")
 _HEADER = ("Run", "State", "Trials", "Budget", "Best so far", "Result")
@@ -26,9 +26,9 @@ def status(
     """Show how far runs are: searching, stopped or done, trials, the best so far and the result."""
     from automl.cli.listing import listing, show_line, show_table
     from automl.cli.outcome import show_json
-    from automl.store.run import open_run, run_names
+    from automl.store.run import run_names
 
-    found = [_look(open_run(runs, name), named=bool(names)) for name in names or run_names(runs)]
+    found = [_look(runs, name, named=bool(names)) for name in names or run_names(runs)]
     if json:
         show_json([values for values, _, _ in found])
     elif found:
@@ -39,18 +39,19 @@ def status(
         show_line(listing(), f"There is no run in {runs}. Start one: automl search --budget 0.25flops")
 
 
-def _look(run: "Run", *, named: bool) -> tuple[dict[str, Any], tuple[str, ...], "Standing | None"]:
+def _look(runs: Path, name: str, *, named: bool) -> tuple[dict[str, Any], tuple[str, ...], "Standing | None"]:
     """A run as JSON, as a row and as it is; a broken one among all runs must not hide the others."""
     from automl.cli.standing import standing
     from automl.core.errors import AutoMLError
+    from automl.store.run import open_run
 
     try:
-        found = standing(run)
+        found = standing(open_run(runs, name))
     except AutoMLError as error:
         if named:
             raise
-        values = {"run": run.name, "path": str(run.path), "state": "unreadable", "reason": str(error)}
-        return values, (run.name, "unreadable", "-", "-", "-", f"see `automl status {run.name}`"), None
+        values = {"run": name, "path": str((runs / name).resolve()), "state": "unreadable", "reason": str(error)}
+        return values, (name, "unreadable", "-", "-", "-", f"see `automl status {name}`"), None
     return found.to_json(), _row(found), found
 
 

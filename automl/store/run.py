@@ -121,7 +121,7 @@ class Run:
         except OSError as error:
             raise unwritable(path, error) from error
         try:
-            _lock(handle, self.name)
+            _lock(handle, path)
             yield
         finally:
             os.close(handle)
@@ -139,7 +139,7 @@ def create_run(runs: Path, name: str, files: Mapping[str, str] = MappingProxyTyp
         RunError: If the name breaks the rule or is taken, or the folder cannot be made.
         StorageError: If the disk is full.
     """
-    path = _checked_path(runs, name)
+    path = checked_path(runs, name)
     aside: Path | None = None
     try:
         runs.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def create_run(runs: Path, name: str, files: Mapping[str, str] = MappingProxyTyp
 
 def check_free(runs: Path, name: str) -> None:
     """Refuses what `create_run` would refuse by its name, without making anything; raises `RunError`."""
-    if os.path.lexists(_checked_path(runs, name)):
+    if os.path.lexists(checked_path(runs, name)):
         raise _taken(runs, name)
 
 
@@ -174,7 +174,7 @@ def open_run(runs: Path, name: str) -> Run:
         name: Name of a run in `runs`, or path of a run folder anywhere.
 
     Raises:
-        RunError: If there is no such run; the nearest names are offered.
+        RunError: If there is no such run (the nearest names are offered), or it holds links.
     """
     path = runs / name if _NAME.fullmatch(name) else Path(name)
     if not path.is_dir() and Path(name).is_dir():
@@ -188,7 +188,27 @@ def open_run(runs: Path, name: str) -> Run:
         raise RunError(
             f"A run folder holds config.toml, but {path} does not. Name a run, or start one with `automl search`."
         )
+    check_own(run)
     return run
+
+
+def check_own(run: Run) -> None:
+    """Refuses a run that holds links or devices: what is written into it would be written somewhere else.
+
+    Raises:
+        RunError: If there is one, in any folder of the run.
+    """
+    folders = [run.path]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry))
+                elif not entry.is_file(follow_symlinks=False):
+                    raise RunError(
+                        f"A run folder holds files and folders of its own, but {entry.path} is a link or a device. "
+                        "Put what it leads to in its place, or take it away."
+                    )
 
 
 def run_names(runs: Path) -> list[str]:
@@ -223,7 +243,8 @@ def check_name(name: str) -> None:
         )
 
 
-def _checked_path(runs: Path, name: str) -> Path:
+def checked_path(runs: Path, name: str) -> Path:
+    """Where the run of this name lies, or will; raises `RunError` where that is no name or leads somewhere else."""
     check_name(name)
     path = runs / name
     if path.resolve().parent != runs.resolve():
@@ -243,14 +264,17 @@ def _existing(runs: Path) -> str:
     return f"There are: {', '.join(names[:8])}." if names else "Start one with `automl search`."
 
 
-def _lock(handle: int, name: str) -> None:
+def _lock(handle: int, path: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         holder = os.read(handle, 128).decode(errors="replace").strip() or "unknown"
         raise RunError(
-            f"One process at a time leads a run, but process {holder} has {name!r} open. "
+            f"One process at a time leads a run, but process {holder} has {path.parent.name!r} open. "
             "Wait for it, stop it, or start another run with `--name`."
         ) from error
-    os.ftruncate(handle, 0)
-    os.write(handle, f"{os.getpid()} on {socket.gethostname()}\n".encode())
+    try:
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()} on {socket.gethostname()}\n".encode())
+    except OSError as error:
+        raise unwritable(path, error) from error

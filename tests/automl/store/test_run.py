@@ -145,3 +145,22 @@ def test_what_a_kill_left_of_a_run_that_was_being_made_is_no_run(tmp_path: Path)
     (tmp_path / ".mine.x" / "config.toml").write_text("")
     assert run_names(tmp_path) == []
     assert create_run(tmp_path, "mine").name == "mine"
+
+
+@pytest.mark.parametrize(
+    "place", ["manifest.json", "study.db", "log.txt", "state", "best", "state/deep/baseline.safetensors"]
+)
+def test_a_run_that_holds_a_link_is_refused(tmp_path: Path, place: str) -> None:
+    path = started(tmp_path / "runs", "mine") / place
+    path.parent.mkdir(exist_ok=True)
+    if path.is_dir():
+        path.rmdir()
+    path.symlink_to(tmp_path)
+    with pytest.raises(RunError, match=f"{place} is a link or a device"):
+        open_run(tmp_path / "runs", "mine")
+
+
+def test_a_run_that_holds_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(started(tmp_path, "mine") / "manifest.json")
+    with pytest.raises(RunError, match="is a link or a device"):
+        open_run(tmp_path, "mine")
