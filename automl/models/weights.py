@@ -155,6 +155,12 @@ def _fit(model: nn.Module, state: Mapping[str, Tensor], source: str) -> tuple[bo
             f" {_named(missing=missing, unexpected=unexpected, wrong_shape=shapes)}. "
             "Check that the file belongs to the model that `--model` names."
         )
+    broken = [key for key in own if key in state and not bool(torch.isfinite(state[key]).all())]
+    if broken:
+        raise WeightsError(
+            f"Weights must be finite, but those of {source!r} have NaN or infinity in {', '.join(broken[:_SHOWN])}. "
+            "Save or export them again."
+        )
     weight = state.get(f"{head}.weight")
     file_classes = int(weight.shape[0]) if weight is not None else None
     if foreign_head:

@@ -2,12 +2,10 @@
 
 import io
 import logging
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 
@@ -17,7 +15,6 @@ from automl.store.files import write_bytes
 _FORMAT = "automl-agent/1"
 _KEPT = 2
 """Files: the newest, and the one before it, should the newest be damaged."""
-_DAMAGED = (pickle.UnpicklingError, BadZipFile, OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError)
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +63,7 @@ def read_states(folder: Path, identity: Mapping[str, Any]) -> list[AgentState]:
     for path in _files(folder):
         try:
             state = _read(path)
-        except _DAMAGED as error:
+        except Exception as error:  # damaged bytes make the readers raise anything
             _log.warning("The agent's state %s is damaged (%s); an older one is used.", path, error)
             continue
         _refuse_another(path, state.identity, identity)

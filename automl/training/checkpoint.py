@@ -1,16 +1,16 @@
 """The file from which a killed training goes on as if nothing had happened."""
 
 import io
-import pickle
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 from torch import Tensor
 
+from automl.core.decode import decoded
 from automl.core.errors import RunError
 from automl.store.files import write_bytes
 from automl.training.recipe import Recipe
@@ -103,28 +103,52 @@ def read_checkpoint(path: Path, identity: Identity, device: torch.device) -> Che
         _refuse_another(path, content["identity"], asdict(identity), way_out)
         kept = content["kept"]
         return Checkpoint(
-            content["epoch"],
-            content["seconds"],
+            decoded(int, content["epoch"]),
+            decoded(float, content["seconds"]),
             content["model"],
             content["optimizer"],
             content["schedule"],
-            Kept(kept["epoch"], Score(**kept["score"]), kept["weights"]),
+            Kept(decoded(int, kept["epoch"]), decoded(Score, kept["score"]), kept["weights"]),
         )
     except RunError:
         raise
-    except (
-        pickle.UnpicklingError,
-        BadZipFile,
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-    ) as error:
+    except Exception as error:  # damaged bytes make the readers raise anything
         raise RunError(
             f"A checkpoint must be one that `automl` wrote, but {path} is not: {error}. {way_out}"
         ) from error
+
+
+def check_form(what: str, found: object, own: object) -> None:
+    """Refuses a state dict of another form than this training's own: libraries take over whatever one says.
+
+    Args:
+        what: Its name, for the message.
+        found: From a checkpoint.
+        own: Tensors of the same shapes, lists as long, and plain values of the same types.
+
+    Raises:
+        RunError: If they differ, or a tensor holds NaN or infinity.
+    """
+    if isinstance(own, Tensor):
+        same = isinstance(found, Tensor) and found.shape == own.shape and bool(torch.isfinite(found).all())
+    elif isinstance(own, Mapping):
+        same = isinstance(found, Mapping) and set(found) == set(own)
+    elif isinstance(own, list | tuple):
+        same = isinstance(found, list | tuple) and len(found) == len(own)
+    else:
+        same = type(found) is type(own) or {type(found), type(own)} == {int, float}
+        same = same and not (isinstance(found, float) and not math.isfinite(found))
+    if not same:
+        raise RunError(
+            f"A checkpoint must be of this network and training, but its {what} is not. Delete the checkpoints in the "
+            "run's `state` folder to train from the start."
+        )
+    if isinstance(own, Mapping) and isinstance(found, Mapping):
+        for name, value in own.items():
+            check_form(f"{what}[{name!r}]", found[name], value)
+    elif isinstance(own, list | tuple) and isinstance(found, list | tuple):
+        for place, value in enumerate(own):
+            check_form(f"{what}[{place}]", found[place], value)
 
 
 def _refuse_another(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any], way_out: str) -> None:

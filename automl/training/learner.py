@@ -1,18 +1,24 @@
 """One network and its optimizer: a step per batch."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from automl.core.errors import AutoMLError
+from automl.core.errors import AutoMLError, RunError
+from automl.training.checkpoint import check_form
 from automl.training.distillation import distillation_loss
 from automl.training.lockstep import Lockstep
 from automl.training.recipe import Recipe
 
 _MOST_GRADIENT = 5.0
 """Gradients with a longer norm are scaled down to this one."""
+
+_PROGRESS = {"last_epoch", "_step_count", "_last_lr", "_is_initial", "_get_lr_called_within_step"}
+"""What of a schedule's state changes from step to step."""
 
 
 class Learner:
@@ -55,6 +61,27 @@ class Learner:
         self.optimizer.step()
         self.schedule.step()
         return value
+
+    def check(self, optimizer: Mapping[str, Any], schedule: Mapping[str, Any], steps: int) -> None:
+        """Refuses states that are not those of this learner after so many steps.
+
+        Raises:
+            RunError: If they have another form, or the schedule is another one or elsewhere.
+        """
+        own, parameters = (
+            self.optimizer.state_dict(),
+            [x for each in self.optimizer.param_groups for x in each["params"]],
+        )
+        found = optimizer.get("state")
+        # A parameter that never had a gradient has no momentum.
+        had = [number for number in range(len(parameters)) if isinstance(found, Mapping) and number in found]
+        check_form("optimizer", optimizer, {**own, "state": {x: {"momentum_buffer": parameters[x]} for x in had}})
+        now = self.schedule.state_dict()
+        check_form("schedule", schedule, now)
+        fixed = {name: value for name, value in now.items() if name not in _PROGRESS} | {"last_epoch": steps}
+        moved = [name for name, value in fixed.items() if schedule[name] != value]
+        if moved:
+            raise RunError(f"A training goes on where its schedule ended, but the checkpoint has another {moved[0]!r}.")
 
     def _gradient(self, images: Tensor, labels: Tensor, teacher_logits: Tensor | None) -> Tensor:
         """Leaves the gradient of the whole batch in the parameters; returns its loss, shape `()`."""

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from automl.compress.batch_norm import recalibrate
 from automl.core.errors import InterruptedRunError
 from automl.data.splits import batches
-from automl.training.checkpoint import Checkpoint, Kept
+from automl.training.checkpoint import Checkpoint, Kept, check_form
 from automl.training.learner import Learner
 from automl.training.lockstep import Lockstep
 from automl.training.portions import LabelledImages, portions, seed_epoch
@@ -116,6 +116,10 @@ class Session:
         self._learner.optimizer.zero_grad()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
+        steps = checkpoint.epoch * len(self._train_batches(0))
+        check_form("model", checkpoint.model, self._model.state_dict())
+        check_form("best weights", checkpoint.kept.weights, self._model.state_dict())
+        self._learner.check(checkpoint.optimizer, checkpoint.schedule, steps)
         self._model.load_state_dict(checkpoint.model)
         self._learner.schedule.load_state_dict(dict(checkpoint.schedule))
         self._learner.optimizer.load_state_dict(dict(checkpoint.optimizer))
