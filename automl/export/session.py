@@ -105,6 +105,8 @@ def open_session(
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
     try:
+        if content is None and not path.is_file():
+            raise FileNotFoundError("there is no such file")
         return InferenceSession(content or str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common class
         raise InputError(

@@ -51,6 +51,8 @@ def imported(times: Path, pack: Path, device_name: str, tool: str) -> DeviceProf
 
 def _content(path: Path) -> Mapping[str, Any]:
     """`pack.json` of a pack."""
+    if not path.is_file():  # zipfile reads a device to its end, and some have none
+        raise _no_pack(path, "there is no such file")
     try:
         with zipfile.ZipFile(path) as archive:
             content = parsed_json(_text(archive, "pack.json"))
