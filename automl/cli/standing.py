@@ -11,13 +11,12 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial, TrialState
 
 from automl.core.evaluation import Evaluation
-from automl.pipeline.publishing import study_address
+from automl.pipeline.publishing import run_study, study_address
 from automl.report.metrics import Metrics, read_metrics
 from automl.search.registry import find_engine
 from automl.store.config import RunConfig, load_config
 from automl.store.ledger import WORKER
 from automl.store.run import Run
-from automl.store.study import open_study
 from automl.store.trials import FAILURE, recall
 from automl.store.workers import SILENCE_S, Worker, workers
 
@@ -152,7 +151,7 @@ def _study(run: Run, config: RunConfig) -> StudyStanding:
     address = study_address(run, config)
     if address.path is not None and not address.path.is_file():  # opening would make one
         return StudyStanding(0, 0, 0, (), None, ())
-    with open_study(address, make=address.path is not None) as study:
+    with run_study(run, config) as study:
         trials, crew = study.get_trials(deepcopy=False), workers(study)
     found = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     return StudyStanding(

@@ -7,7 +7,7 @@ from torch import nn
 
 from automl.core.budget import Metric
 from automl.core.errors import NoFeasiblePolicyError
-from automl.core.policy import CompressionPolicy
+from automl.core.policy import CompressionPolicy, checked_policy
 from automl.evaluate.dense import DenseNetwork
 from automl.pipeline.clocking import clock
 from automl.pipeline.conversation import Conversation
@@ -48,13 +48,14 @@ def finish(
         ExportError: If the exported file does not compute what the network computes.
         NoFeasiblePolicyError: If the exported file breaks a budget; the files are there all the same.
     """
-    found, best = _in_its_place(found, best, tightened(run, best))
+    smaller = checked_policy(subject.traced.graph, tightened(run, best))
+    found, best = _in_its_place(found, best, smaller)
     metrics = _made(run, subject, dense, found, best, conversation)
     for _ in range(_ATTEMPTS - 1):
-        smaller = _smaller(run, subject, best, metrics, conversation)
-        if smaller is None:
+        tighter = _smaller(run, subject, best, metrics, conversation)
+        if tighter is None:
             break
-        found, best = _in_its_place(found, best, smaller)
+        found, best = _in_its_place(found, best, tighter)
         metrics = _made(run, subject, dense, found, best, conversation)
     _report(run, subject, found, best, metrics)
     broken = [line for line in metrics.budgets if not line.met]

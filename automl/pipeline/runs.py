@@ -25,7 +25,7 @@ from automl.pipeline.finishing import finish
 from automl.pipeline.held import held
 from automl.pipeline.profiling import device_lines
 from automl.pipeline.promotion import candidates, promote
-from automl.pipeline.publishing import study_address
+from automl.pipeline.publishing import run_study
 from automl.pipeline.rebuilding import rebuilt
 from automl.pipeline.results import budget_lines
 from automl.pipeline.searching import Found, dense_network, run_search
@@ -105,7 +105,7 @@ def resume_run(
     with run.locked(), run_log(run):
         config = load_config(run.config)
         if more is not None:
-            with open_study(study_address(run, config)) as study:
+            with run_study(run, config) as study:
                 trials = len(completed(study)) + more
         config = config if trials is None else replace(config, trials=trials)
         subject = _same_subject(run, config)
@@ -163,7 +163,7 @@ def export_run(
     if trial is None:
         policy, network = _result(run, subject)
     else:
-        policy = _trial_policy(run, subject.config, trial)
+        policy = checked_policy(subject.traced.graph, _trial_policy(run, subject.config, trial))
         ensure_baseline(subject, run.path.parent, run.state / "baseline.safetensors", conversation)
         network = _untuned(dense_network(subject), policy)
     exported = export_network(target, subject, policy, network, held(subject, subject.splits.selection))
@@ -269,18 +269,19 @@ def _candidates(
 
 def _same_subject(run: Run, config: RunConfig) -> Subject:
     # A run's policies were costed by its own times, whatever is measured today.
+    begun = read_manifest(run.manifest).fingerprint
     timed = replace(config, target=str(run.device)) if run.device.is_file() else config
     subject = replace(open_subject(timed), config=config)
     if subject.clocked:
         refuse_without(subject.runtime)
         if subject.latency is not None:
             refuse_elsewhere(subject.latency.profile)
-    check_fingerprint(read_manifest(run.manifest).fingerprint, subject.fingerprint)
+    check_fingerprint(begun, subject.fingerprint)
     return subject
 
 
 def _completed_trials(run: Run, config: RunConfig) -> int:
-    with open_study(study_address(run, config)) as study:
+    with run_study(run, config) as study:
         done = len(completed(study))
     if not done:
         raise RunError(f"The run {run.name!r} has no completed trial. Search first: `automl resume {run.name}`.")
@@ -288,7 +289,7 @@ def _completed_trials(run: Run, config: RunConfig) -> int:
 
 
 def _trial_policy(run: Run, config: RunConfig, number: int) -> CompressionPolicy:
-    with open_study(study_address(run, config)) as study:
+    with run_study(run, config) as study:
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         found = next((trial for trial in finished if trial.number == number), None)
     if found is None:

@@ -15,7 +15,7 @@ from automl.compress.sequential import SequentialRecovery
 from automl.compress.statistics import input_statistics
 from automl.core.errors import InterruptedRunError
 from automl.core.evaluation import Evaluation, Evaluator
-from automl.core.policy import CompressionPolicy
+from automl.core.policy import CompressionPolicy, checked_policy
 from automl.core.problem import Problem
 from automl.core.sensitivity import SensitivityTable
 from automl.evaluate.dense import DenseNetwork
@@ -23,7 +23,7 @@ from automl.evaluate.evaluator import ModelEvaluator
 from automl.pipeline.boosting import boosted
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
-from automl.pipeline.publishing import publish_run, study_address
+from automl.pipeline.publishing import publish_run, run_study, study_address
 from automl.pipeline.sensitivity import rank_correlation, sensitivity_table
 from automl.pipeline.subject import Subject
 from automl.report.quantity import percent
@@ -37,7 +37,6 @@ from automl.search.solver import Solver
 from automl.store.ledger import WORKER
 from automl.store.patience import Patience
 from automl.store.run import Run
-from automl.store.study import open_study
 from automl.store.trials import completed, evaluated
 from automl.store.trials_table import TrialsTable
 from automl.store.workers import Crew, present
@@ -107,10 +106,9 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
     for note in dense.recovery.notes:
         conversation.say(note)
     table, problem, evaluator = _posed(run, subject, dense, conversation)
-    address = study_address(run, subject.config)
-    with open_study(address) as study:
+    with run_study(run, subject.config) as study:
         if subject.config.storage is not None:
-            publish_run(run, address)
+            publish_run(run, study_address(run, subject.config))
         with present(study, leads=True) as crew:
             _run_trials(run, subject, problem, evaluator, study, crew, conversation)
         found = completed(study)
@@ -182,6 +180,8 @@ def _run_trials(
     asked = config.trials if engine.most_trials is None else min(config.trials, engine.most_trials)
     table = TrialsTable(run.trials_csv, study, problem.knobs)
     earlier = completed(study)
+    for each in earlier:
+        checked_policy(problem.graph, each.policy)  # that of another network breaks surgery
     if earlier:
         evaluator.defend(lowest_divergence(earlier).policy)
 

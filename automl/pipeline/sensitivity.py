@@ -1,13 +1,12 @@
 """The sensitivity table of a run: measured once, saved with the run, held against the trials in the end."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from scipy.stats import spearmanr
 
-from automl.core.errors import InputError, InterruptedRunError
+from automl.core.errors import InterruptedRunError
 from automl.core.evaluation import Evaluation
 from automl.core.knob import Knob, values_of
 from automl.core.sensitivity import SensitivityTable
@@ -16,7 +15,7 @@ from automl.evaluate.sensitivity import Probe, measured_table
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.held import held
 from automl.pipeline.subject import Subject
-from automl.store.files import write_json
+from automl.store.files import read_json, write_json
 from automl.store.run import Run
 
 _IMAGES = 128
@@ -38,7 +37,7 @@ def sensitivity_table(run: Run, subject: Subject, dense: DenseNetwork, conversat
         subject.fingerprint.space,
         subject.config.importance,
     ]
-    saved = _read(path, facts)
+    saved = _read(path, facts, subject.space.knobs)
     if saved is not None:
         return saved
     table = measured_sensitivity(subject, dense, conversation)
@@ -74,10 +73,13 @@ def rank_correlation(knobs: Sequence[Knob], table: SensitivityTable, evaluations
     return float(spearmanr(predicted, [each.divergence for each in by_policy]).statistic)
 
 
-def _read(path: Path, facts: list[str]) -> SensitivityTable | None:
-    """The table of these facts; None where the file is absent, damaged or of others."""
+def _read(path: Path, facts: list[str], knobs: Sequence[Knob]) -> SensitivityTable | None:
+    """The table of these facts and knobs; None where the file is absent, damaged or of others."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return SensitivityTable.from_json(values["table"]) if values["facts"] == facts else None
-    except (OSError, ValueError, TypeError, KeyError, InputError):
+        values = read_json(path)
+        table = SensitivityTable.from_json(values["table"])
+        rows = {(name, choices) for name, choices in zip(table.knobs, table.choices, strict=True)}
+        same = values["facts"] == facts and rows == {(knob.name, knob.choices) for knob in knobs}
+    except (OSError, ValueError, TypeError, KeyError):
         return None
+    return table if same else None

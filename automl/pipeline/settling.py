@@ -4,7 +4,6 @@ A search looks for policies that are predicted too fast. So before anything is t
 timed; the limit is moved by what the predictions miss there, and the policies are brought to it.
 """
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ import numpy as np
 from automl.core.budget import Metric
 from automl.core.errors import BudgetError, NoFeasiblePolicyError
 from automl.core.knob import policy_of, values_of
-from automl.core.policy import CompressionPolicy
+from automl.core.policy import CompressionPolicy, checked_policy
 from automl.core.projection import Projection
 from automl.pipeline.clocking import policies_ms
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.subject import Subject
-from automl.store.files import write_json
+from automl.store.files import read_json, write_json
 from automl.store.run import Run
 
 _ROUNDS = 3
@@ -62,6 +61,8 @@ def settle(
     origins = {policy.digest(): policy for policy in candidates}
     known = _read(path, origins)
     if known is not None:
+        for each in known:
+            checked_policy(subject.traced.graph, each.policy)
         return known
     conversation.progress.phase("Timing", _ROUNDS)
     found = _settled(subject, candidates, conversation)
@@ -137,7 +138,7 @@ def _to_json(settled: Settled) -> dict[str, Any]:
 def _read(path: Path, origins: dict[str, CompressionPolicy]) -> list[Settled] | None:
     """What was settled of just these candidates; None where nothing was."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = read_json(path)
         found = [
             Settled(origins[row["origin"]], CompressionPolicy.from_json(row["policy"]), float(row["ms"]))
             for row in rows

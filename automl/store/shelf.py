@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from automl.core.errors import StorageError
+from automl.core.errors import RunError, StorageError
 from automl.store.address import StudyAddress
 
 _PART_BYTES = 2**20
@@ -61,7 +61,8 @@ def fetch(address: StudyAddress) -> dict[str, bytes]:
     """Name -> content of the files of a study, each as it was published; empty where nothing is yet.
 
     Raises:
-        StorageError: If the database refuses, or a file is not what was published.
+        StorageError: If the database refuses.
+        RunError: If a file is not what was published.
     """
     engine = create_engine(address.url, **address.engine_settings)
     try:
@@ -72,18 +73,19 @@ def fetch(address: StudyAddress) -> dict[str, bytes]:
             rows = connection.execute(query).all()
     except SQLAlchemyError as error:
         raise _refused(address, error) from error
+    except ValueError as error:  # SQLite keeps anything in any column
+        raise _changed(address, "a file") from error
     finally:
         engine.dispose()
     parts: dict[str, list[bytes]] = {}
     for row in rows:
+        if not isinstance(row.content, bytes):
+            raise _changed(address, repr(row.name))
         parts.setdefault(row.name, []).append(row.content)
     files = {name: b"".join(contents) for name, contents in parts.items()}
     for row in rows:
         if hashlib.sha256(files[row.name]).hexdigest() != row.digest:
-            raise StorageError(
-                f"A published file must be whole, but {row.name!r} of the study {address.name!r} is not. "
-                "Publish it again with `automl resume` where the search was begun."
-            )
+            raise _changed(address, repr(row.name))
     return files
 
 
@@ -92,6 +94,13 @@ def _insert(connection: Connection, study: str, name: str, content: bytes) -> No
     for part, start in enumerate(range(0, max(len(content), 1), _PART_BYTES)):
         row = {"study": study, "name": name, "part": part, "digest": digest}
         connection.execute(insert(_TABLE), {**row, "content": content[start : start + _PART_BYTES]})
+
+
+def _changed(address: StudyAddress, what: str) -> RunError:
+    return RunError(
+        f"A published file must be whole, but {what} of the study {address.name!r} is not. "
+        "Publish it again with `automl resume` where the search was begun."
+    )
 
 
 def _refused(address: StudyAddress, error: SQLAlchemyError) -> StorageError:

@@ -18,13 +18,15 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def damage(path: Path) -> str | None:
     """What is wrong with a file that should be a study, before Optuna adds its tables to it; None if nothing is."""
+    if path.exists() and not path.is_file():
+        return "it is no plain file"
     if not path.exists() or path.stat().st_size == 0:
         return None
     try:
         with closing(sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S)) as connection:
             verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         return str(error)
     if verdict != "ok":
         return str(verdict)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from automl.core.errors import StorageError
+from automl.core.errors import RunError, StorageError
 from automl.store.address import StudyAddress
 from automl.store.shelf import fetch, publish
 from automl.store.study import open_study
@@ -45,7 +45,7 @@ def test_a_file_that_was_changed_is_refused(address: StudyAddress) -> None:
     publish(address, {"one": b"1"})
     with create_engine(address.url, **address.engine_settings).begin() as connection:
         connection.execute(text("UPDATE automl_files SET content = x'32'"))
-    with pytest.raises(StorageError, match="'one' of the study 'a' is not"):
+    with pytest.raises(RunError, match="'one' of the study 'a' is not"):
         fetch(address)
 
 

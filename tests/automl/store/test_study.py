@@ -128,3 +128,22 @@ def test_tables_that_another_process_makes_at_the_same_moment_are_taken(
     with open_study(StudyAddress.of_file(tmp_path / "study.db")) as study:
         add_trial(study, 1.0)
     assert attempts == 2
+
+
+def test_looking_for_a_study_makes_no_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RunError, match="has none called 'search'"),
+        open_study(StudyAddress.of_file(tmp_path / "study.db"), make=False),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_that_somebody_changed_is_refused_where_the_study_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    with open_study(StudyAddress.of_file(path)) as study:
+        add_trial(study, 1.0)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE trial_params SET param_value = 7.0")
+    with pytest.raises(RunError, match="trial 0 does not"), open_study(StudyAddress.of_file(path)):
+        pass
