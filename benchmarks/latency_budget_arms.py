@@ -21,6 +21,7 @@ from automl.core.errors import BudgetError, NoFeasiblePolicyError
 from automl.core.knob import policy_of
 from automl.core.policy import CompressionPolicy, dense_policy
 from automl.core.sensitivity import SensitivityTable
+from automl.core.user_code import Named
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.held import Batches
 from automl.evaluate.measure import Answers, answers, compare
@@ -236,7 +237,9 @@ class Bench:
         started = time.perf_counter()
         try:
             if self._run.path.exists():
-                resume_run(self._runs, self._run.name, None, None, self._talk)
+                resume_run(
+                    self._runs, self._run.name, None, None, self._talk, Named(self._config.model, self._config.data)
+                )
             else:
                 start_run(self._config, self._runs, self._run.name, ("benchmarks.latency_budget",), self._talk)
         except NoFeasiblePolicyError as error:

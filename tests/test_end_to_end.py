@@ -301,6 +301,9 @@ def test_a_device_is_timed_by_a_pack_and_searched_for(tmp_path: Path) -> None:
     assert lines["latency"]["measured"] is None  # nobody can time another device from here
     assert result["best"]["latency_ms"] < result["baseline"]["latency_ms"]
     (tmp_path / "device.json").unlink()  # the run has its own copy
-    resumed = run("resume", "a", "--trials", "3", "--json", cwd=tmp_path)
+    refused = run("resume", "a", "--trials", "3", cwd=tmp_path)
+    assert refused.code == 2
+    assert "say so: `--model tests.devices:wide`" in refused.err
+    resumed = run("resume", "a", "--trials", "3", "--model", "tests.devices:wide", "--json", cwd=tmp_path)
     assert resumed.code == 0, resumed.err
     assert json.loads(resumed.out)["search"]["trials"] == 3

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from automl.cli.options import RUNS, Json, RunName, Runs
+from automl.cli.options import RUNS, Json, OwnData, OwnModel, RunName, Runs
 
 FILES = ("policy.json", "channels.json", "model.safetensors", "model.onnx")
 """What an export writes; a channel list only where one says the policy."""
@@ -17,6 +17,8 @@ def export(
         int | None, typer.Option(help="Number of a trial, exported without fine-tuning; the default is the result.")
     ] = None,
     to: Annotated[Path | None, typer.Option(help="Folder to write to; the default is exports/ in the run.")] = None,
+    model: OwnModel = None,
+    data: OwnData = None,
     runs: Runs = RUNS,
     json: Json = False,
 ) -> None:
@@ -27,11 +29,12 @@ def export(
     from automl.cli.outcome import show_json
     from automl.cli.session import conversation
     from automl.core.errors import NoFeasiblePolicyError
+    from automl.core.user_code import Named
     from automl.pipeline.runs import export_run
     from automl.report.rows import budget_table
 
     with conversation() as talk:
-        folder, budgets = export_run(runs, run, trial, to, talk)
+        folder, budgets = export_run(runs, run, trial, to, talk, Named(model, data))
     written = {name: folder / name for name in FILES if (folder / name).is_file()}
     for path in written.values():
         talk.say(str(path))

@@ -19,6 +19,12 @@ Device = Annotated[str | None, typer.Option(help="Where to compute: auto, cpu or
 Config = Annotated[Path | None, typer.Option(help="TOML file with any of these settings.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run in the runs folder, or path of one.")]
+OwnModel = Annotated[
+    str | None, typer.Option("--model", help="The run's model, where it is code of yours: only then is it imported.")
+]
+OwnData = Annotated[
+    str | None, typer.Option("--data", help="The run's data, where it is code of yours: only then is it imported.")
+]
 Runtime = Annotated[
     str | None,
     typer.Option(help="What latencies are those of: onnxruntime, or openvino (an extra) in true float32 or int8."),

@@ -1,6 +1,7 @@
 """Whole runs: start one, go on with one, fine-tune or export what one has found."""
 
 import logging
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from torch import nn
 from automl.core.budget import Metric
 from automl.core.errors import InputError, InterruptedRunError, RunError
 from automl.core.policy import CompressionPolicy, checked_policy
+from automl.core.user_code import NOTHING, Named, names_code
 from automl.evaluate.dense import DenseNetwork
 from automl.export.policy_file import read_policy
 from automl.export.weights_file import read_weights
@@ -86,7 +88,12 @@ def start_run(
 
 
 def resume_run(
-    runs: Path, name: str, trials: int | None, more: int | None, conversation: Conversation
+    runs: Path,
+    name: str,
+    trials: int | None,
+    more: int | None,
+    conversation: Conversation,
+    named: Named = NOTHING,
 ) -> tuple[Run, Metrics]:
     """Goes on with a run where it was stopped or killed.
 
@@ -96,6 +103,7 @@ def resume_run(
         trials: New number of trials in all; None keeps it.
         more: Trials to add to those that are completed; None adds none.
         conversation: Shows what happens.
+        named: The run's own code, which is imported only if the user names it.
 
     Raises:
         RunError: If there is no such run, or its model, data or budget has changed.
@@ -103,7 +111,7 @@ def resume_run(
     """
     run = open_run(runs, name)
     with run.locked(), run_log(run):
-        config = load_config(run.config)
+        config = _own_config(run, named)
         if more is not None:
             with run_study(run, config) as study:
                 trials = len(completed(study)) + more
@@ -115,7 +123,9 @@ def resume_run(
         return run, _through(run, subject, run.path.parent, conversation)
 
 
-def finetune_run(runs: Path, name: str, epochs: int | None, conversation: Conversation) -> tuple[Run, Metrics]:
+def finetune_run(
+    runs: Path, name: str, epochs: int | None, conversation: Conversation, named: Named = NOTHING
+) -> tuple[Run, Metrics]:
     """Fine-tunes the best policy of a finished search again and exports it.
 
     Args:
@@ -123,6 +133,7 @@ def finetune_run(runs: Path, name: str, epochs: int | None, conversation: Conver
         name: Name or path of the run.
         epochs: Epochs of the fine-tuning; None chooses them by the data.
         conversation: Shows what happens.
+        named: The run's own code, which is imported only if the user names it.
 
     Raises:
         RunError: If the run has no completed trial.
@@ -130,7 +141,7 @@ def finetune_run(runs: Path, name: str, epochs: int | None, conversation: Conver
     """
     run = open_run(runs, name)
     with run.locked(), run_log(run):
-        config = load_config(run.config)
+        config = _own_config(run, named)
         config = replace(config, finetune_epochs=epochs, trials=_completed_trials(run, config))
         subject = _same_subject(run, config)
         open_helpers(subject, conversation)
@@ -139,7 +150,12 @@ def finetune_run(runs: Path, name: str, epochs: int | None, conversation: Conver
 
 
 def export_run(
-    runs: Path, name: str, trial: int | None, folder: Path | None, conversation: Conversation
+    runs: Path,
+    name: str,
+    trial: int | None,
+    folder: Path | None,
+    conversation: Conversation,
+    named: Named = NOTHING,
 ) -> tuple[Path, tuple[BudgetLine, ...]]:
     """Writes the network of a run, or of one of its trials, to a folder and verifies it.
 
@@ -149,6 +165,7 @@ def export_run(
         trial: Number of a trial, exported without fine-tuning; None takes the run's result.
         folder: Where to write; None makes `exports/` in the run.
         conversation: Shows what happens.
+        named: The run's own code, which is imported only if the user names it.
 
     Raises:
         RunError: If the run has no result yet, or no such trial.
@@ -159,7 +176,7 @@ def export_run(
         raise RunError(
             f"A run must have a result to export, but {run.name!r} has none yet. Finish it: `automl resume`."
         )
-    subject = _same_subject(run, load_config(run.config))
+    subject = _same_subject(run, _own_config(run, named))
     if trial is None:
         policy, network = _result(run, subject)
     else:
@@ -252,7 +269,14 @@ def _through(run: Run, subject: Subject, runs: Path, conversation: Conversation)
         best = promote(run, subject, dense, policies, conversation)
         return finish(run, subject, dense, found, best, conversation)
     except InterruptedRunError as stopped:
-        raise InterruptedRunError(f"{stopped} Go on with `automl resume {run.name}`.") from stopped
+        again = shlex.join(["automl", "resume", run.name, *_code_options(subject.config)])
+        raise InterruptedRunError(f"{stopped} Go on with `{again}`.") from stopped
+
+
+def _code_options(config: RunConfig) -> list[str]:
+    """What a command must name again to go on with a run of the user's own code."""
+    specs = {"--model": config.model, "--data": config.data}
+    return [word for option, spec in specs.items() if names_code(spec) for word in (option, spec)]
 
 
 def _candidates(
@@ -265,6 +289,16 @@ def _candidates(
     settled = settle(run, subject, policies, conversation)
     solved = next((x.policy for x in settled if x.origin.digest() == found.solved.digest()), found.solved)
     return replace(found, solved=solved), [each.policy for each in settled]
+
+
+def _own_config(run: Run, named: Named) -> RunConfig:
+    """The run's settings, where all that they would import is named by the user too."""
+    config = load_config(run.config)
+    named.check_code(model=config.model, data=config.data)
+    for what, wanted, given in (("model", config.model, named.model), ("data", config.data, named.data)):
+        if given not in (None, wanted):
+            raise InputError(f"A run goes on with its own {what}, {wanted!r}, but got {given!r}. Leave it out.")
+    return config
 
 
 def _same_subject(run: Run, config: RunConfig) -> Subject:

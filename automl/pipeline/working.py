@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from automl.core.errors import InputError, InterruptedRunError, RunError
-from automl.core.user_code import names_code
+from automl.core.user_code import Named
 from automl.pipeline.baseline import ensure_baseline
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.publishing import fetch_run
@@ -15,7 +15,7 @@ from automl.pipeline.subject import Subject, open_subject
 from automl.store.address import StudyAddress
 from automl.store.config import RunConfig, load_config
 from automl.store.manifest import check_fingerprint, read_manifest
-from automl.store.run import Run, check_name
+from automl.store.run import Run, check_own, checked_path
 from automl.store.study import open_study
 
 WORKERS = ".workers"
@@ -61,10 +61,10 @@ def work(
 
 
 def _folder(runs: Path, name: str) -> Run:
-    check_name(name)
-    run = Run((runs / WORKERS / name).resolve())
+    run = Run(checked_path(runs / WORKERS, name).resolve())
     for folder in (run.path, run.state):
         folder.mkdir(parents=True, exist_ok=True)
+    check_own(run)
     return run
 
 
@@ -81,8 +81,7 @@ def _wait(is_there: Callable[[], bool], conversation: Conversation) -> None:
 
 def _settled(config: RunConfig, run: Run, model: str | None, data: str | None, device: str | None) -> RunConfig:
     """The settings of the search, as they hold here."""
-    _refuse_code("model", config.model, model)
-    _refuse_code("data", config.data, data)
+    Named(model, data).check_code(model=config.model, data=config.data)
     if model is not None and model != config.model:
         raise InputError(f"A worker has the model of its search, {config.model!r}, but got {model!r}. Leave it out.")
     # The trained weights came with the study; where they once lay does not matter here.
@@ -93,14 +92,6 @@ def _settled(config: RunConfig, run: Run, model: str | None, data: str | None, d
         device=config.device if device is None else device,
         tensorboard=False,
     )
-
-
-def _refuse_code(what: str, wanted: str, given: str | None) -> None:
-    if names_code(wanted) and given != wanted:
-        raise InputError(
-            f"Code is imported only where the user names it, but this search has {what} {wanted!r}. "
-            f"If you trust it, say so: `--{what} {wanted}`."
-        )
 
 
 def _same_subject(run: Run, config: RunConfig) -> Subject:

@@ -6,6 +6,7 @@ import pytest
 
 from automl.core.errors import NoFeasiblePolicyError
 from automl.core.policy import CompressionPolicy
+from automl.core.user_code import Named
 from automl.export.policy_file import read_policy
 from automl.pipeline import boosting, finishing, settling, subject
 from automl.pipeline.clocking import Clock
@@ -80,7 +81,7 @@ def test_a_resumed_run_does_not_train_the_slow_policy_again(tmp_path: Path, mach
     machine(1.2)
     run, metrics = start_run(SEARCH, tmp_path, "slow", (), Conversation.silent())
     again = machine(1.0)
-    run, resumed = resume_run(tmp_path, "slow", None, None, Conversation.silent())
+    run, resumed = resume_run(tmp_path, "slow", None, None, Conversation.silent(), Named(CHAIN))
     assert [read_policy(run.policy).policy] == again.exported
     assert resumed.final.macs == metrics.final.macs
 
