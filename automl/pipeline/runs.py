@@ -3,7 +3,7 @@
 import logging
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,10 +45,25 @@ from automl.store.files import unwritable, write_text
 from automl.store.manifest import check_fingerprint, manifest_text, new_manifest, read_manifest
 from automl.store.password import masked
 from automl.store.run import Run, check_free, create_run, free_name, open_run
+from automl.store.space import check_space
 from automl.store.study import open_study
 from automl.store.trials import completed, recall
 from automl.store.workers import workers
 from search_spaces.rules import TIMED_MULTIPLE, default_rule
+
+_CHECKPOINT = 3
+"""Size of a checkpoint, over that of the network's weights."""
+
+
+class _RunLog(logging.FileHandler):
+    """A log that loses lines on a full disk: what must not be lost is refused elsewhere, with a message."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 def start_run(
@@ -75,6 +90,7 @@ def start_run(
             raise InputError("A search that others join needs a name that they know. Give it one with `--name`.")
         _refuse_taken(StudyAddress.parse(config.storage, name))
     subject = open_subject(config, conversation.say)
+    _check_space(runs, subject)
     introduce(subject, conversation)
     open_helpers(subject, conversation)
     manifest = new_manifest(subject.fingerprint, seed=config.seed, command=masked(command), started=datetime.now())
@@ -117,6 +133,7 @@ def resume_run(
                 trials = len(completed(study)) + more
         config = config if trials is None else replace(config, trials=trials)
         subject = _same_subject(run, config)
+        _check_space(run.path, subject)
         introduce(subject, conversation)
         open_helpers(subject, conversation)
         write_text(run.config, to_toml(config))
@@ -144,6 +161,7 @@ def finetune_run(
         config = _own_config(run, named)
         config = replace(config, finetune_epochs=epochs, trials=_completed_trials(run, config))
         subject = _same_subject(run, config)
+        _check_space(run.path, subject)
         open_helpers(subject, conversation)
         write_text(run.config, to_toml(config))
         return run, _through(run, subject, run.path.parent, conversation)
@@ -236,7 +254,7 @@ def introduce(subject: Subject, conversation: Conversation) -> None:
 def run_log(run: Run) -> Iterator[None]:
     """Sends what the libraries log to the run's `log.txt` meanwhile."""
     try:
-        handler = logging.FileHandler(run.log, encoding="utf-8")
+        handler = _RunLog(run.log, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise unwritable(run.log, error) from error
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -258,6 +276,12 @@ def _refuse_taken(address: StudyAddress) -> None:
                 f"A new search needs a study of its own, but {address} has one called {address.name!r}. "
                 "Choose another `--name`, or go on with its run: `automl resume`."
             )
+
+
+def _check_space(folder: Path, subject: Subject) -> None:
+    """A checkpoint holds the weights, the momentum of each, and the best ones so far."""
+    weights_bytes = sum(tensor.nbytes for tensor in subject.model.state_dict().values())
+    check_space(folder, _CHECKPOINT * weights_bytes)
 
 
 def _through(run: Run, subject: Subject, runs: Path, conversation: Conversation) -> Metrics:
