@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from automl.report.metrics import BudgetLine, LayerBits, Metrics, ModelRow, SearchSummary
-from automl.report.timing import Timing
+from automl.report.timing import TimedName, Timing
 from automl.runtime.calls import Summary
 from automl.runtime.target import Runtime
 from automl.store.config import RunConfig
@@ -52,7 +52,7 @@ def rounded(metrics: Metrics) -> Metrics:
 @pytest.fixture
 def timed(rounded: Metrics) -> Metrics:
     """With what was timed."""
-    networks = {
+    networks: dict[TimedName, Summary] = {
         "dense": Summary(4.5, 4.25, 4.0, 4.75, 4000, 0.875),
         "exported": Summary(1.5, 1.25, 1.0, 1.75, 1000, 0.5),
         "float": Summary(2.5, 2.25, 2.0, 2.75, 1000, 0.75),
