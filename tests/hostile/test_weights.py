@@ -17,7 +17,7 @@ from automl.core.errors import RunError
 from automl.store.run import Run
 from automl.training.loop import train
 from automl.training.recipe import baseline_recipe
-from automl.training.session import LabelledImages
+from automl.training.portions import LabelledImages
 from tests.hostile.conftest import zipped
 from tests.hostile.door import Door
 from tests.hostile.network import SPEC, tiny
