@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
+from automl.core.errors import RunError
 from automl.core.problem import Problem
 from automl.search.agent_settings import AgentSettings, Algorithm
 from automl.search.agent_state import AgentState, read_states, write_state
@@ -107,7 +108,7 @@ class Agent:
         state = self._found(trials)
         self._older = []
         if state is not None:
-            self._learner.restore(state.learner)
+            self._restore(state)
             self._warmup = state.warmup
             for trial in trials[: state.learned]:
                 self._note(trial)
@@ -120,6 +121,15 @@ class Agent:
             self._learner.train(self._settings.updates * count * len(self._layout.steps) // _REUSE)
             # As long as rehearsals are drawn as well, they speak against what the trials say: the table is wrong.
             self._learner.forget()
+
+    def _restore(self, state: AgentState) -> None:
+        try:
+            self._learner.restore(state.learner)
+        except Exception as error:  # SB3 raises anything where parameters are not its own
+            raise RunError(
+                f"An agent's state must be one that `automl` wrote, but that of {state.learned} trials is not: "
+                f"{error}. Delete {self._session.folder} to let a new agent learn from the trials so far."
+            ) from error
 
     def _found(self, trials: Sequence[FrozenTrial]) -> AgentState | None:
         """The newest state whose trials the study holds."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from automl.core.decode import decoded
 from automl.core.errors import RunError
 from automl.store.files import write_bytes
 
@@ -80,7 +81,11 @@ def _read(path: Path) -> AgentState:
     content = torch.load(path, map_location="cpu", weights_only=True)
     if content["format"] != _FORMAT:
         raise ValueError(f"its format is {content['format']!r} instead of {_FORMAT!r}")
-    return AgentState(**{name: content[name] for name in AgentState.__slots__})
+    identity, learner = content["identity"], content["learner"]
+    if not isinstance(identity, dict) or not isinstance(learner, dict):
+        raise ValueError("it says neither whose it is nor what was learned")
+    learned, warmup = decoded(int, content["learned"]), decoded(int, content["warmup"])
+    return AgentState(identity, learned, decoded(str, content["history"]), warmup, learner)
 
 
 def _refuse_another(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import optuna
 import pytest
+import torch
 
 from automl.core.errors import RunError
 from automl.core.policy import CompressionPolicy
@@ -116,6 +117,17 @@ def test_from_a_truncated_state_it_goes_on_as_from_a_whole_one(
         second = asked_for("td3", tmp_path / "parts", [12], study)
     assert first + second == whole
     assert f"{newest.name} is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("change", [{"parameters": {}}, {"memory": {}}, {"updates": "x"}])
+def test_a_state_that_is_none_of_ours_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    study = optuna.create_study()
+    asked_for("td3", tmp_path, [4], study)
+    for path in tmp_path.rglob("*.pt"):
+        content = torch.load(path, weights_only=True)
+        torch.save({**content, "learner": {**content["learner"], **change}}, path)
+    with pytest.raises(RunError, match="An agent's state must be one that `automl` wrote"):
+        asked_for("td3", tmp_path, [6], study)
 
 
 def test_a_state_of_other_trials_is_not_used(tmp_path: Path) -> None:

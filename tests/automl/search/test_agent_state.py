@@ -43,6 +43,17 @@ def test_where_none_is_whole_the_agent_begins_anew(tmp_path: Path, content: byte
     assert read_states(tmp_path, IDENTITY) == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"learned": "3"}, {"warmup": 0.5}, {"history": None}, {"identity": []}, {"learner": [1]}],
+)
+def test_what_is_of_another_kind_is_passed_over(tmp_path: Path, change: dict[str, object]) -> None:
+    write_state(tmp_path, state(3))
+    path = tmp_path / "agent-000003.pt"
+    torch.save({**torch.load(path, weights_only=True), **change}, path)
+    assert read_states(tmp_path, IDENTITY) == []
+
+
 def test_a_pickle_is_not_run(tmp_path: Path) -> None:
     torch.save({"format": "automl-agent/1", "learned": print}, tmp_path / "agent-000003.pt")
     assert read_states(tmp_path, IDENTITY) == []
