@@ -25,7 +25,7 @@ from automl.search.watchdog import time_limit
 from automl.store.ledger import WORKER, Ledger, Proposal
 from automl.store.patience import Patience
 from automl.store.trials import DIGEST, policy_of_trial
-from automl.store.workers import Crew
+from automl.store.workers import Crew, workers
 
 MOST_FAILURES = 5
 """Failed trials in a row after which the search gives up."""
@@ -92,12 +92,12 @@ def search(
     cache = EvaluationCache(lambda policy: _finite(problem.evaluate(policy)))
     tally = Tally(asked, crew.name, cache)
     mirror = Mirror(engine.sampler(problem, Session(seed, asked, folder, log, _number(crew))))
-    for _ in tally.news(_looked(ledger, crew)):
+    for _ in tally.news(_looked(study, ledger, crew, patience)):
         pass  # of earlier sessions, which have reported them
     failures: list[str] = []
     queued = not crew.leads
     while True:
-        found = _looked(ledger, crew)
+        found = _looked(study, ledger, crew, patience)
         mirror.follow(found)
         for report in tally.news(found):
             log(_curves(report), report.done)
@@ -125,13 +125,15 @@ def lowest_divergence(evaluations: Sequence[Evaluation]) -> Evaluation:
     return min(evaluations, key=lambda evaluation: evaluation.divergence)
 
 
-def _looked(ledger: Ledger, crew: Crew) -> Sequence[FrozenTrial]:
+def _looked(study: optuna.Study, ledger: Ledger, crew: Crew, patience: Patience) -> Sequence[FrozenTrial]:
     """All trials, once those that nobody works on any more are back in the queue."""
     now_s = time.monotonic()
-    alone = not crew.others(now_s)
-    trials = ledger.trials(alone=alone)
+    trials = ledger.trials(alone=not crew.others(now_s))
     names = frozenset(t.user_attrs.get(WORKER, "") for t in trials if t.state is TrialState.RUNNING)
-    if names and ledger.reclaim(trials, crew.lost(names, now_s), after_s=0.0 if alone else _HESITATION_S):
+    if not crew.knows(names):  # one that came after the last beat
+        crew.hear(patience(lambda: workers(study)), now_s)
+    after_s = _HESITATION_S if crew.others(now_s) else 0.0
+    if names and ledger.reclaim(trials, crew.lost(names, now_s), after_s=after_s):
         return ledger.trials()
     return trials
 

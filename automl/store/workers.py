@@ -98,6 +98,11 @@ class Crew:
                 if before is None or before[0] != worker:
                     self._seen[worker.name] = worker, now_s
 
+    def knows(self, names: frozenset[str]) -> bool:
+        """Whether all of `names` have been heard of, this one's own among them."""
+        with self._lock:
+            return names <= self._seen.keys() | {self.name}
+
     def lost(self, names: frozenset[str], now_s: float) -> frozenset[str]:
         """Those of `names` that do not live: dead, gone, silent, or never heard of."""
         with self._lock:

@@ -16,8 +16,8 @@ from safetensors.torch import load, save
 from automl.core.errors import RunError
 from automl.store.run import Run
 from automl.training.loop import train
-from automl.training.recipe import baseline_recipe
 from automl.training.portions import LabelledImages
+from automl.training.recipe import baseline_recipe
 from tests.hostile.conftest import zipped
 from tests.hostile.door import Door
 from tests.hostile.network import SPEC, tiny

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.trial import FixedTrial, TrialState
 
 import automl
 from automl.core.errors import InterruptedRunError, SearchError, StorageError
@@ -19,8 +19,11 @@ from automl.search.engine import Session, TrialReport
 from automl.search.registry import AGENTS, ENGINES, find_engine
 from automl.search.runner import MOST_FAILURES, search
 from automl.store.address import StudyAddress
+from automl.store.ledger import LOST, WORKER, Ledger, Proposal
+from automl.store.patience import Patience
 from automl.store.study import open_study
 from automl.store.trials import FAILURE, completed
+from automl.store.workers import present
 from tests.contracts.problem import SeparableEvaluator, separable_problem
 
 
@@ -199,3 +202,29 @@ def test_a_search_killed_in_mid_trial_loses_no_completed_trial(tmp_path: Path) -
         assert not {policy.digest() for policy in evaluator.asked} & set(survived)
         assert {trial.state for trial in study.trials} == {TrialState.COMPLETE}
         assert best.divergence == study.best_value
+
+
+def test_the_trial_of_a_worker_that_came_after_the_last_beat_is_left_alone(tmp_path: Path) -> None:
+    problem, engine = separable_problem(SeparableEvaluator()), find_engine("random")
+    trial = FixedTrial(dict(engine.uniform(problem)))
+    proposal = Proposal(engine.propose(problem, trial), trial.params, trial.distributions, engine.name)
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 5
+
+    address = StudyAddress.of_file(tmp_path / "study.db")
+    with (
+        open_study(address) as study,
+        present(study, leads=True) as crew,
+        open_study(address) as theirs,
+        present(theirs, leads=False) as late,
+    ):
+        number = Ledger(theirs, late.name, Patience(0.0)).begin(proposal)
+        search(problem, study, engine, trials=3, seed=0, deadline=None, stop=stop, on_trial=lambda _: None, crew=crew)
+        found = study.get_trials(deepcopy=False)[number]
+    assert found.state is TrialState.RUNNING
+    assert found.user_attrs[WORKER] == late.name
+    assert LOST not in found.user_attrs
