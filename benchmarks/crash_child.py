@@ -15,7 +15,7 @@ from typing import Any
 PLACES = {
     "ask": "automl.search.mirror:Mirror.ask",
     "evaluation": "automl.evaluate.evaluator:ModelEvaluator.__call__",
-    "storing": "optuna.storages:RDBStorage.set_trial_state_values",
+    "storing": "automl.store.bulk:BulkStorage.end_trial",
     "promotion": "automl.pipeline.promotion:write_json",
     "fine-tuning": "automl.training.loop:write_checkpoint",
     "export": "automl.pipeline.exporting:write_weights",

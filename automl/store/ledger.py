@@ -1,4 +1,4 @@
-"""The trials of a study as its workers write them: each begun in one transaction, and ended in two.
+"""The trials of a study as its workers write them: each begun in one transaction, and ended in another.
 
 A sampler at work on the database itself writes every parameter on its own, and leaves a nameless trial behind when it
 is killed while it thinks. Here a trial is written once it is known, with its policy and the worker that evaluates it;
@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
+from automl.store.bulk import create_trial_in, end_trial_in
 from automl.store.patience import Patience
 from automl.store.trials import DIGEST, ENGINE, EVALUATION, FAILURE, GIVEN, POLICY, Source, plain
 
@@ -104,7 +105,7 @@ class Ledger:
         """Puts trials back into the queue that nobody works on any more, and returns how many there were.
 
         These are the ones of the lost workers, and those that bear this worker's name between two of its trials: what
-        it began when the connection was lost. One whose evaluation is written already is completed.
+        it began when the connection was lost.
 
         Args:
             trials: As `trials` returned them.
@@ -149,7 +150,7 @@ class Ledger:
             for trial in self._storage.get_all_trials(self._study_id, deepcopy=False):
                 if trial.user_attrs.get(_TOKEN) == token:
                     return trial
-        return self._storage.get_trial(self._storage.create_new_trial(self._study_id, template_trial=template))
+        return create_trial_in(self._storage, self._study_id, template)
 
     def _claimed(self, number: int) -> bool:
         trial_id = self._id(number)
@@ -172,9 +173,7 @@ class Ledger:
     def _ended(self, number: int, facts: Mapping[str, Any], state: TrialState, value: float | None) -> bool:
         trial_id = self._id(number)
         try:
-            for name, fact in facts.items():
-                self._storage.set_trial_user_attr(trial_id, name, fact)
-            self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
+            end_trial_in(self._storage, trial_id, state, value, facts)
         except UpdateFinishedTrialError:
             found = self._storage.get_trial(trial_id)
             return bool(self._patience.tried) and found.user_attrs.get(WORKER) == self._worker and found.state is state
@@ -195,24 +194,22 @@ class Ledger:
         facts, trial_id = trial.user_attrs, self._id(trial.number)
         times = facts.get(LOST, 0) + 1
         try:
-            if EVALUATION in facts:
-                value = float(facts[EVALUATION]["divergence"])
-                self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
-            elif POLICY not in facts:
-                self._fail_now(trial_id, "The process was killed before it had proposed a policy.")
+            if POLICY not in facts:
+                self._give_up(trial_id, "The process was killed before it had proposed a policy.")
             elif times >= MOST_LOST:
-                self._fail_now(trial_id, f"The process was killed {times} times while it evaluated this policy.")
+                self._give_up(trial_id, f"The process was killed {times} times while it evaluated this policy.")
             else:
                 self._storage.set_trial_user_attr(trial_id, LOST, times)
                 self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
         except UpdateFinishedTrialError:
             return  # another worker was first
 
-    def _fail_now(self, trial_id: int, reason: str) -> None:
-        self._storage.set_trial_user_attr(trial_id, FAILURE, reason)
-        self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+    def _give_up(self, trial_id: int, reason: str) -> None:
+        end_trial_in(self._storage, trial_id, TrialState.FAIL, None, {FAILURE: reason})
 
     def _id(self, number: int) -> int:
+        if self._known is not None and number < len(self._known):
+            return int(self._known[number]._trial_id)
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
 

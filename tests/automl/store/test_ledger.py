@@ -139,19 +139,16 @@ def test_what_a_worker_left_between_two_trials_is_reclaimed_by_itself(study: opt
     assert states(study) == [TrialState.WAITING]
 
 
-def test_a_trial_whose_evaluation_was_written_is_completed(
-    study: optuna.Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lost, living = ledger(study, "lost"), ledger(study, "living")
-    number = lost.begin(with_parameters())
-    with monkeypatch.context() as killed:
-        killed.setattr(type(study._storage), "set_trial_state_values", _stopped)
-        with pytest.raises(KeyboardInterrupt):
-            lost.complete(number, EVALUATION, "new")
-    assert states(study) == [TrialState.RUNNING]
-    living.reclaim(living.trials(), {"lost"})
-    assert completed(study) == [EVALUATION]
-    assert study.best_value == EVALUATION.divergence
+def test_a_trial_is_ended_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_study(StudyAddress.of_file(tmp_path / "study.db")) as study:
+        number = ledger(study).begin(with_parameters())
+        with monkeypatch.context() as killed:
+            killed.setattr("automl.store.bulk._write_facts", _stopped)
+            with pytest.raises(KeyboardInterrupt):
+                ledger(study).complete(number, EVALUATION, "new")
+        (trial,) = study.get_trials()
+    assert (trial.state, trial.datetime_complete) == (TrialState.RUNNING, None)
+    assert trial.user_attrs.keys() == {"policy", "digest", "engine", "given", "token", "worker"}
 
 
 def _stopped(*_: object, **__: object) -> bool:
