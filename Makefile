@@ -8,7 +8,7 @@ search: .venv/.installed
 	$(BIN)/automl search --budget 0.25flops
 
 test: .venv/.installed-dev check
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check .

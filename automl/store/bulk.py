@@ -26,21 +26,20 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 _UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 _TRIALS, _VALUES = TrialModel.__table__, TrialValueModel.__table__
 _PARAMETERS, _FACTS = TrialParamModel.__table__, TrialUserAttributeModel.__table__
-_EARLIER = _TRIALS.alias()
+_WRITE_PARAMETERS, _WRITE_FACTS, _WRITE_VALUE = insert(_PARAMETERS), insert(_FACTS), insert(_VALUES)
 # Statements that are built once are compiled once.
 _LOCK = select(StudyModel.study_id).where(StudyModel.study_id == bindparam("study")).with_for_update()
-_WRITE_PARAMETERS, _WRITE_FACTS, _WRITE_VALUE = insert(_PARAMETERS), insert(_FACTS), insert(_VALUES)
-_BEGIN = insert(_TRIALS).returning(_TRIALS.c.trial_id)
-_NUMBER = (
-    update(_TRIALS)
-    .where(_TRIALS.c.trial_id == bindparam("trial"))
+_EARLIER = _TRIALS.alias()
+_COUNT = select(func.count()).select_from(_EARLIER).where(_EARLIER.c.study_id == bindparam("study"))
+_BEGIN = (
+    insert(_TRIALS)
     .values(
-        number=select(func.count())
-        .select_from(_EARLIER)
-        .where(_EARLIER.c.study_id == bindparam("study"), _EARLIER.c.trial_id < bindparam("trial"))
-        .scalar_subquery()
+        study_id=bindparam("study"),
+        number=_COUNT.scalar_subquery(),
+        state=bindparam("begun_as"),
+        datetime_start=bindparam("now"),
     )
-    .returning(_TRIALS.c.number)
+    .returning(_TRIALS.c.trial_id, _TRIALS.c.number)
 )
 _END = (
     update(_TRIALS)
@@ -59,11 +58,11 @@ class BulkStorage(RDBStorage):
         made = copy(template_trial)
         made.datetime_start = datetime.now()
         with self.engine.begin() as connection:
-            # So that numbers are unique. SQLite takes its only lock with the first row that is written.
-            connection.execute(_LOCK, {"study": study_id})
-            row = {"study_id": study_id, "state": made.state, "datetime_start": _utc(made.datetime_start)}
-            made._trial_id = connection.execute(_BEGIN, row).scalar_one()
-            made.number = connection.execute(_NUMBER, {"study": study_id, "trial": made._trial_id}).scalar_one()
+            # So that numbers are unique; SQLite locks all of itself before it writes.
+            if connection.dialect.name != "sqlite":
+                connection.execute(_LOCK, {"study": study_id})
+            row = {"study": study_id, "begun_as": made.state, "now": _utc(made.datetime_start)}
+            made._trial_id, made.number = connection.execute(_BEGIN, row).one()
             _write_parameters(connection, made)
             _write_facts(connection, made._trial_id, made.user_attrs)
         return made
