@@ -22,7 +22,7 @@ from automl.search.mirror import Mirror
 from automl.search.sampler import uniform_policy
 from automl.search.tally import Tally
 from automl.search.watchdog import time_limit
-from automl.store.ledger import WORKER, Ledger, Proposal
+from automl.store.ledger import LOST, WORKER, Ledger, Proposal
 from automl.store.patience import Patience
 from automl.store.trials import DIGEST, policy_of_trial
 from automl.store.workers import Crew, workers
@@ -102,7 +102,8 @@ def search(
         for report in tally.news(found):
             log(_curves(report), report.done)
             on_trial(report)
-        if tally.done >= asked or stop() or (tally.best is not None and _passed(deadline)):
+        enough = tally.done >= asked and not _left_behind(found, crew)
+        if enough or stop() or (tally.best is not None and _passed(deadline)):
             break
         if not queued:
             queued = True
@@ -118,6 +119,13 @@ def search(
     if tally.best is None:
         raise InterruptedRunError("The search was stopped before its first trial ended.")
     return tally.best
+
+
+def _left_behind(trials: Sequence[FrozenTrial], crew: Crew) -> bool:
+    """Whether lost workers have left trials that are still to be evaluated, so that none that was begun is dropped."""
+    lost = crew.lost(frozenset(t.user_attrs.get(WORKER, "") for t in trials), time.monotonic())
+    running = any(t.state is TrialState.RUNNING and t.user_attrs.get(WORKER, "") in lost for t in trials)
+    return running or any(t.state is TrialState.WAITING and LOST in t.user_attrs for t in trials)
 
 
 def lowest_divergence(evaluations: Sequence[Evaluation]) -> Evaluation:

@@ -17,7 +17,8 @@ from automl.cli.ranks import helpers, run_as_rank
 from tests.command_line import ROOT, Ended, run
 
 LAUNCH = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
-DATA = ("--model", "tests.automl.cli.test_ranks:normed", "--limit", "300")
+NET = ("--model", "tests.automl.cli.test_ranks:normed")
+DATA = (*NET, "--limit", "300")
 EPOCHS = "16"
 
 
@@ -49,9 +50,10 @@ def ended(process: "subprocess.Popen[str]") -> Ended:
     return Ended(process.returncode, out, err)
 
 
-def wait_for_an_epoch(folder: Path) -> None:
+def wait_for_an_epoch(process: "subprocess.Popen[str]", folder: Path) -> None:
     deadline = time.monotonic() + 240
     while not list(folder.glob("*.checkpoint")):
+        assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -102,7 +104,7 @@ def test_a_refusal_is_said_once_and_ends_all_processes(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_where_a_process_is_killed_the_first_one_says_so(tmp_path: Path) -> None:
     training = torchrun("train", *DATA, "--epochs", "2000", cwd=tmp_path)
-    wait_for_an_epoch(tmp_path / "runs" / ".cache")
+    wait_for_an_epoch(training, tmp_path / "runs" / ".cache")
     kill_a_helper(training.pid)
     lost = ended(training)
     assert lost.code == 1
@@ -118,14 +120,14 @@ def test_a_finetuning_in_two_processes_outlives_ctrl_c_and_ends_as_in_one(tmp_pa
     alone, shared = tmp_path / "runs" / "alone", tmp_path / "runs" / "shared"
     shutil.copytree(alone, shared, ignore=shutil.ignore_patterns("best", "*.checkpoint"))
 
-    begun = torchrun("finetune", "shared", "--epochs", EPOCHS, cwd=tmp_path)
-    wait_for_an_epoch(shared / "state")
+    begun = torchrun("finetune", "shared", *NET, "--epochs", EPOCHS, cwd=tmp_path)
+    wait_for_an_epoch(begun, shared / "state")
     begun.send_signal(signal.SIGINT)
     stopped = ended(begun)
     assert stopped.code != 0
-    assert stopped.err.count("Go on with `automl resume shared`") == 1
+    assert stopped.err.count("Go on with `automl resume shared --model") == 1
 
-    resumed = ended(torchrun("resume", "shared", cwd=tmp_path))
+    resumed = ended(torchrun("resume", "shared", *NET, cwd=tmp_path))
     assert resumed.code == 0, resumed.err
     assert resumed.err.count(f"Fine-tune {EPOCHS}/{EPOCHS}") == 1
     assert_close(float_weights(shared), float_weights(alone), 2e-3)

@@ -228,3 +228,14 @@ def test_the_trial_of_a_worker_that_came_after_the_last_beat_is_left_alone(tmp_p
     assert found.state is TrialState.RUNNING
     assert found.user_attrs[WORKER] == late.name
     assert LOST not in found.user_attrs
+
+
+def test_a_trial_that_a_lost_worker_had_begun_is_evaluated_although_enough_others_are_completed() -> None:
+    problem, engine, study = separable_problem(SeparableEvaluator()), find_engine("random"), optuna.create_study()
+    run(SeparableEvaluator(), study, trials=6)
+    trial = FixedTrial(dict(engine.uniform(problem)))
+    proposal = Proposal(engine.propose(problem, trial), trial.params, trial.distributions, engine.name)
+    number = Ledger(study, "lost", Patience(0.0)).begin(proposal)
+    run(SeparableEvaluator(), study, trials=6)
+    assert [each.state for each in study.get_trials()] == [TrialState.COMPLETE] * 7
+    assert study.get_trials()[number].user_attrs[LOST] == 1
