@@ -148,7 +148,8 @@ def help_search(
     _, problem, evaluator = _posed(run, subject, dense, conversation)
     with present(study, leads=False) as crew:
         _run_trials(run, subject, problem, evaluator, study, crew, conversation)
-    return sum(trial.user_attrs.get(WORKER) == crew.name for trial in study.get_trials(deepcopy=False))
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sum(trial.user_attrs.get(WORKER) == crew.name for trial in done)
 
 
 def _posed(
@@ -179,11 +180,7 @@ def _run_trials(
     engine = find_engine(config.engine, config.agent)
     asked = config.trials if engine.most_trials is None else min(config.trials, engine.most_trials)
     table = TrialsTable(run.trials_csv, study, problem.knobs)
-    earlier = completed(study)
-    for each in earlier:
-        checked_policy(problem.graph, each.policy)  # that of another network breaks surgery
-    if earlier:
-        evaluator.defend(lowest_divergence(earlier).policy)
+    earlier = _defended(study, problem, evaluator)
 
     def show(report: TrialReport) -> None:
         if report.best is report.evaluation and not report.ours:
@@ -195,7 +192,7 @@ def _run_trials(
             f"KL {report.evaluation.divergence:.3f}, best {best.divergence:.3f}, not tuned {percent(best.accuracy)}"
         )
 
-    conversation.progress.phase("Search", asked, len(earlier))
+    conversation.progress.phase("Search", asked, earlier)
     deadline = None if config.time_s is None else time.monotonic() + config.time_s
     with curves(run.curves if config.tensorboard else None) as log:
         search(
@@ -217,6 +214,16 @@ def _run_trials(
         table.write()
     if conversation.stop():
         raise InterruptedRunError(f"The search was stopped after {len(completed(study))} of {asked} trials.")
+
+
+def _defended(study: optuna.Study, problem: Problem, evaluator: ModelEvaluator) -> int:
+    """Lets new policies race against the best of earlier sessions, and returns how many trials those completed."""
+    earlier = completed(study)
+    for each in earlier:
+        checked_policy(problem.graph, each.policy)  # that of another network breaks surgery
+    if earlier:
+        evaluator.defend(lowest_divergence(earlier).policy)
+    return len(earlier)
 
 
 def _trial_seconds(study: optuna.Study) -> float:

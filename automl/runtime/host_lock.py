@@ -9,29 +9,28 @@ import getpass
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from automl.core.errors import StorageError
 
 
-@contextmanager
-def computing() -> Iterator[None]:
+def computing() -> AbstractContextManager[None]:
     """Waits until nobody of this user measures latencies on this machine, and keeps them waiting meanwhile."""
+    return _turn(fcntl.LOCK_SH)
+
+
+def measuring() -> AbstractContextManager[None]:
+    """Waits until no evaluation of this user runs on this machine, and lets none begin meanwhile."""
+    return _turn(fcntl.LOCK_EX)
+
+
+@contextmanager
+def _turn(kind: int) -> Iterator[None]:
     with _open("gate") as gate, _open("machine") as machine:
         # Whoever wants to measure holds the gate while it waits, so that no new computation starts before it.
         fcntl.flock(gate, fcntl.LOCK_EX)
-        fcntl.flock(machine, fcntl.LOCK_SH)
-        fcntl.flock(gate, fcntl.LOCK_UN)
-        yield
-
-
-@contextmanager
-def measuring() -> Iterator[None]:
-    """Waits until no evaluation of this user runs on this machine, and lets none begin meanwhile."""
-    with _open("gate") as gate, _open("machine") as machine:
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        fcntl.flock(machine, fcntl.LOCK_EX)
+        fcntl.flock(machine, kind)
         fcntl.flock(gate, fcntl.LOCK_UN)
         yield
 
