@@ -34,7 +34,7 @@ from automl.search.registry import find_engine
 from automl.search.runner import TRIAL_LIMIT_S, lowest_divergence, search
 from automl.search.sampler import uniform_policy
 from automl.search.solver import Solver
-from automl.store.ledger import WORKER
+from automl.store.ledger import completed_by
 from automl.store.patience import Patience
 from automl.store.run import Run
 from automl.store.trials import completed, evaluated
@@ -148,8 +148,7 @@ def help_search(
     _, problem, evaluator = _posed(run, subject, dense, conversation)
     with present(study, leads=False) as crew:
         _run_trials(run, subject, problem, evaluator, study, crew, conversation)
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sum(trial.user_attrs.get(WORKER) == crew.name for trial in done)
+    return completed_by(study, crew.name)
 
 
 def _posed(

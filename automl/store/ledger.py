@@ -213,6 +213,12 @@ class Ledger:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
 
 
+def completed_by(study: optuna.Study, worker: str) -> int:
+    """How many trials the worker of that name has completed; those that failed or were withdrawn do not count."""
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sum(trial.user_attrs.get(WORKER) == worker for trial in done)
+
+
 def _ended_copy(trial: FrozenTrial, facts: Mapping[str, Any], state: TrialState, value: float | None) -> FrozenTrial:
     ended = copy(trial)
     ended.state, ended.value = state, value

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from automl.core.policy import CompressionPolicy
 from automl.store.address import StudyAddress
-from automl.store.ledger import LOST, MOST_LOST, WORKER, Ledger, Proposal
+from automl.store.ledger import LOST, MOST_LOST, WORKER, Ledger, Proposal, completed_by
 from automl.store.patience import Patience
 from automl.store.study import open_study
 from automl.store.trials import FAILURE, GIVEN, completed, policy_of_trial
@@ -231,3 +231,12 @@ def test_sqlite_reads_a_trial_as_optuna_itself_would_have_written_it(tmp_path: P
 def test_numbers_follow_each_other(study: optuna.Study) -> None:
     one, two = ledger(study, "one"), ledger(study, "two")
     assert [each.begin(proposal(POLICY)) for each in (one, two, one, two)] == [0, 1, 2, 3]
+
+
+def test_what_failed_or_was_withdrawn_counts_for_nobody(study: optuna.Study) -> None:
+    own, other = ledger(study, "own"), ledger(study, "other")
+    own.complete(own.begin(with_parameters()), EVALUATION, "new")
+    own.fail(own.begin(with_parameters()), "why")
+    own.withdraw(own.begin(with_parameters()))
+    other.begin(with_parameters())
+    assert (completed_by(study, "own"), completed_by(study, "other")) == (1, 0)
