@@ -50,6 +50,17 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
         """Every label, without opening an image."""
         return tuple(self._labels)
 
+    def picture(self, index: int) -> Tensor:
+        """One image for people's eyes: its middle, not normalised, uint8 `[C, size, size]`."""
+        image = middle(self._images[self._indices[index]], self._size)
+        if image.dtype == torch.uint8:
+            return image
+        low, high = image.min(), image.max()
+        # Floats are what the user gave: in [0, 1], or anything, which is stretched to it.
+        inside = bool(low >= 0) and bool(high <= 1)
+        scaled = image if inside else (image - low) / (high - low).clamp(min=1e-12)
+        return (scaled * 255).round().to(torch.uint8)
+
     def _view(self, index: int) -> Tensor:
         image = self._images[self._indices[index]]
         image = middle(image, self._size) if self._augmentation is None else self._augmentation(image)

@@ -51,6 +51,9 @@ class Splits:
     """Corrupt images that were left out."""
     digest: str
     """SHA-256 of the data and of how they were divided, in hexadecimal."""
+    test_digest: str
+    """SHA-256 of the test images, in hexadecimal: equal for the same images in the same order, whatever their size, and
+    however the others were divided."""
 
     @property
     def labelled(self) -> bool:
@@ -97,6 +100,7 @@ def load_splits(
         test=ImageDataset(source, test, augmented=False),
         skipped=len(corrupt),
         digest=_digest(source, request),
+        test_digest=_test_digest(source, test),
     )
 
 
@@ -208,6 +212,12 @@ def _check_filled(source: Source, parts: dict[str, _Indices]) -> None:
 def _digest(source: Source, request: Request) -> str:
     facts = [source.fingerprint, source.classes, source.size, request.channels, request.limit, request.seed]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _test_digest(source: Source, test: _Indices) -> str:
+    digest = hashlib.sha256(json.dumps([source.fingerprint, source.classes]).encode())
+    digest.update(test.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _generator(seed: int, purpose: int) -> np.random.Generator:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,3 +74,25 @@ def test_augmentation_follows_the_global_seed_and_differs_between_passes() -> No
     first = seen(3)
     assert first == seen(3)
     assert first[:10] != first[10:]
+
+
+def test_a_picture_is_the_middle_as_people_see_it() -> None:
+    split = ImageDataset(_source(_Counted()), np.array([7, 4]), augmented=False)
+    assert split.picture(1).shape == (1, 4, 4)
+    assert split.picture(1).dtype == torch.uint8
+    assert split.picture(1).unique().tolist() == [4 * 51]
+
+
+@pytest.mark.parametrize(
+    ("values", "seen"),
+    [((0.0, 0.5, 1.0), [0, 128, 255]), ((-2.0, 0.0, 3.0), [0, 102, 255]), ((4.0, 4.0, 4.0), [0] * 3)],
+)
+def test_floats_in_0_to_1_are_shown_as_they_are_and_others_stretched_to_it(
+    values: tuple[float, ...], seen: list[int]
+) -> None:
+    class Floats(_Counted):
+        def __getitem__(self, index: int) -> Tensor:
+            return torch.tensor(values).expand(1, 3, 3)
+
+    source = replace(_source(_Counted()), images=Floats(), size=3)
+    assert ImageDataset(source, np.array([0]), augmented=False).picture(0)[0, 0].tolist() == seen

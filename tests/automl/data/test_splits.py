@@ -67,6 +67,17 @@ def test_the_digest_sees_size_channels_and_limit(change: dict[str, int], digits:
     assert load_splits("digits", seed=0, **change).digest != digits.digest
 
 
+def test_the_test_images_are_the_same_at_any_size_and_others_with_another_seed(digits: Splits) -> None:
+    assert load_splits("digits", seed=0, input_size=8).test_digest == digits.test_digest
+    assert load_splits("digits", seed=1).test_digest != digits.test_digest
+
+
+def test_a_sources_own_test_images_are_the_same_for_every_seed() -> None:
+    first, other = (load_splits("synthetic:clutter?images=600", seed=seed) for seed in (0, 1))
+    assert first.test_digest == other.test_digest
+    assert first.digest != other.digest
+
+
 def test_train_alone_is_augmented(digits: Splits) -> None:
     assert not torch.equal(digits.train[0][0], digits.train[0][0])
     for part in (digits.calibration, digits.search, digits.selection, digits.test):
