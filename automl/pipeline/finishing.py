@@ -11,18 +11,21 @@ from automl.core.policy import CompressionPolicy, checked_policy
 from automl.evaluate.dense import DenseNetwork
 from automl.pipeline.clocking import clock
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.detailing import details
 from automl.pipeline.distilling import distil
 from automl.pipeline.exporting import export_network
 from automl.pipeline.held import held
 from automl.pipeline.quantizing import quantized
-from automl.pipeline.results import Result, final_metrics
+from automl.pipeline.reporting import render_run
+from automl.pipeline.results import Outcome, Result, final_outcome
 from automl.pipeline.searching import Found
+from automl.pipeline.sensitivity import sensitivity_table
+from automl.pipeline.settling import timed_candidates
 from automl.pipeline.subject import Subject
 from automl.pipeline.tightening import tighten, tightened
-from automl.report.html import Report, write_report
+from automl.report.details import write_details
 from automl.report.metrics import Metrics, write_metrics
-from automl.report.plots import channels_svg, history_svg, tradeoff_svg, write_plots
-from automl.store.manifest import read_manifest
+from automl.store.answers import write_answers
 from automl.store.run import Run
 from automl.training.recipe import finetune_recipe
 
@@ -48,16 +51,20 @@ def finish(
         ExportError: If the exported file does not compute what the network computes.
         NoFeasiblePolicyError: If the exported file breaks a budget; the files are there all the same.
     """
-    smaller = checked_policy(subject.traced.graph, tightened(run, best))
-    found, best = _in_its_place(found, best, smaller)
-    metrics = _made(run, subject, dense, found, best, conversation)
+    tight = checked_policy(subject.traced.graph, tightened(run, best))
+    found, best = _in_its_place(found, best, tight)
+    outcome = _made(run, subject, dense, found, best, conversation)
     for _ in range(_ATTEMPTS - 1):
-        tighter = _smaller(run, subject, best, metrics, conversation)
-        if tighter is None:
+        smaller = _smaller(run, subject, best, outcome.metrics, conversation)
+        if smaller is None:
             break
-        found, best = _in_its_place(found, best, tighter)
-        metrics = _made(run, subject, dense, found, best, conversation)
-    _report(run, subject, found, best, metrics)
+        found, best = _in_its_place(found, best, smaller)
+        outcome = _made(run, subject, dense, found, best, conversation)
+    metrics = outcome.metrics
+    table = sensitivity_table(run, subject, dense, conversation)
+    told = details(subject, table, best, timed_candidates(run), metrics, outcome.answers)
+    write_details(run.details, told)
+    _LOG.info("wrote %s", render_run(run))
     broken = [line for line in metrics.budgets if not line.met]
     if broken:
         line, text = broken[0], Metric(broken[0].metric).text
@@ -87,7 +94,7 @@ def _made(
     found: Found,
     best: CompressionPolicy,
     conversation: Conversation,
-) -> Metrics:
+) -> Outcome:
     """Trains the network of `best`, exports it and measures it."""
     network = finetuned(run, subject, dense, best, conversation)
     rounded = quantized(run, subject, dense, best, network, conversation) if best.bits else None
@@ -128,25 +135,14 @@ def _written(
     best: CompressionPolicy,
     result: Result,
     conversation: Conversation,
-) -> Metrics:
+) -> Outcome:
     conversation.progress.phase("Export", 2)
     test = held(subject, subject.splits.test)
     exported = export_network(run.best, subject, best, result.final, test)
     conversation.progress.advance(f"ONNX Runtime {exported.agreement}")
     timed = clock(subject, best, run.onnx) if subject.clocked else None
-    metrics = final_metrics(subject, dense, found, best, result, exported, timed, test)
-    write_metrics(run.metrics, metrics)
+    outcome = final_outcome(subject, dense, found, best, result, exported, timed, test)
+    write_answers(run.answers, outcome.answers)
+    write_metrics(run.metrics, outcome.metrics)
     conversation.progress.advance("measured on the test set")
-    return metrics
-
-
-def _report(run: Run, subject: Subject, found: Found, best: CompressionPolicy, metrics: Metrics) -> None:
-    uniform = next((each for each in found.evaluations if each.policy == found.uniform), found.evaluations[0])
-    plots = {
-        "history": history_svg(found.evaluations, uniform),
-        "tradeoff": tradeoff_svg(found.evaluations, uniform, subject.dense_cost, metrics.accuracy_is),
-        "channels": channels_svg(subject.traced.graph, best.channels),
-    }
-    write_plots(run.plots, plots)
-    write_report(run.report_html, Report(run.name, subject.config, read_manifest(run.manifest), metrics, plots))
-    _LOG.info("wrote %s", run.report_html)
+    return outcome

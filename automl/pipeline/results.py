@@ -1,8 +1,9 @@
 """The numbers of the final table: every network on the test set, and every budget on the exported file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from torch import nn
 
 from automl.compress.quantized import QuantizedNetwork
@@ -19,6 +20,7 @@ from automl.pipeline.searching import Found
 from automl.pipeline.subject import Subject
 from automl.report.metrics import BudgetLine, LayerBits, Metrics, ModelRow, SearchSummary
 from automl.search.registry import find_engine
+from automl.store.answers import ImageAnswers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,15 @@ class Result:
         return self.quantized or self.network
 
 
-def final_metrics(
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the test images say of a result."""
+
+    metrics: Metrics
+    answers: ImageAnswers
+
+
+def final_outcome(
     subject: Subject,
     dense: DenseNetwork,
     found: Found,
@@ -45,26 +55,31 @@ def final_metrics(
     exported: Exported,
     timed: Clock | None,
     test: Batches,
-) -> Metrics:
-    """Every row of the final table, on the test set."""
+) -> Outcome:
+    """Every row of the final table, on the test set, and every answer behind it."""
     reference = answers(dense.model, test, dense.device)
+    given = {"baseline": reference, "finetuned": answers(result.network, test, dense.device)}
     whole = _row(subject, dense_policy(subject.traced.graph), reference, reference)
     whole = replace(whole, latency_ms=subject.dense_cost.latency_ms if timed is None else timed.dense_ms)
-    in_float = _row(subject, CompressionPolicy(best.channels), answers(result.network, test, dense.device), reference)
+    in_float = _row(subject, CompressionPolicy(best.channels), given["finetuned"], reference)
     if timed is not None or best.bits:
         in_float = replace(in_float, latency_ms=None if timed is None else timed.float_ms)
     rounded = None
     if result.quantized is not None:
-        given = answers(result.quantized, test, dense.device)
-        rounded = _at_bits(subject, best, _row(subject, best, given, reference), in_float, exported.layers)
+        given["quantized"] = answers(result.quantized, test, dense.device)
+        rounded = _row(subject, best, given["quantized"], reference)
+        rounded = _at_bits(subject, best, rounded, in_float, exported.layers)
         rounded = rounded if timed is None else replace(rounded, latency_ms=timed.final_ms)
-    untuned = _untuned_row(subject, dense, best, test, reference)
+    untuned, given["best"] = _untuned(subject, dense, best, test, reference)
+    uniform, given["uniform"] = _untuned(subject, dense, found.uniform, test, reference)
     if timed is not None and subject.config.finetune_epochs == 0:  # then it is what was exported
         untuned = replace(untuned, latency_ms=timed.float_ms)
+    if subject.config.finetune_epochs == 0:
+        del given["finetuned"]
     engine = find_engine(subject.config.engine, subject.config.agent).name
-    return Metrics(
+    metrics = Metrics(
         baseline=whole,
-        uniform=_untuned_row(subject, dense, found.uniform, test, reference),
+        uniform=uniform,
         best=untuned,
         finetuned=in_float if subject.config.finetune_epochs != 0 else None,
         quantized=rounded,
@@ -82,6 +97,18 @@ def final_metrics(
         splits=_split_sizes(subject),
         timing=None if timed is None else timed.timing,
     )
+    return Outcome(metrics, image_answers(subject.splits.test_digest, given))
+
+
+def image_answers(test: str, given: Mapping[str, Answers]) -> ImageAnswers:
+    """The class that each network gave to each image.
+
+    Args:
+        test: Digest of the images.
+        given: Network -> its answers; `baseline` among them.
+    """
+    classes = {name: each.logits.argmax(dim=1).numpy().astype(np.int32) for name, each in given.items()}
+    return ImageAnswers(test, given["baseline"].labels.numpy().astype(np.int32), classes)
 
 
 def winner(found: Found, best: CompressionPolicy, engine: str) -> str:
@@ -123,15 +150,16 @@ def _on_the_file(metric: Metric, exported: OnnxCost | None, timed: Clock | None)
     return float(counts[metric])
 
 
-def _untuned_row(
+def _untuned(
     subject: Subject, dense: DenseNetwork, policy: CompressionPolicy, test: Batches, reference: Answers
-) -> ModelRow:
+) -> tuple[ModelRow, Answers]:
     network = dense.finalist(policy)
-    in_float = _row(subject, CompressionPolicy(policy.channels), answers(network, test, dense.device), reference)
+    given = answers(network, test, dense.device)
+    in_float = _row(subject, CompressionPolicy(policy.channels), given, reference)
     if not policy.bits:
-        return in_float
+        return in_float, given
     given = answers(dense.quantized(network, policy), test, dense.device)
-    return _at_bits(subject, policy, _row(subject, policy, given, reference), in_float, ())
+    return _at_bits(subject, policy, _row(subject, policy, given, reference), in_float, ()), given
 
 
 def _at_bits(

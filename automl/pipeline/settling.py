@@ -57,7 +57,7 @@ def settle(
     Raises:
         NoFeasiblePolicyError: If even the smallest networks that the predictions lead to are too slow.
     """
-    path = run.state / "settled.json"
+    path = _path(run)
     origins = {policy.digest(): policy for policy in candidates}
     known = _read(path, origins)
     if known is not None:
@@ -68,6 +68,15 @@ def settle(
     found = _settled(subject, candidates, conversation)
     write_json(path, [_to_json(each) for each in found])
     return found
+
+
+def timed_candidates(run: Run) -> list[tuple[CompressionPolicy, float]]:
+    """The candidates as `settle` left them, each with its milliseconds; none where no latency is limited."""
+    try:
+        rows = read_json(_path(run))
+        return [(CompressionPolicy.from_json(row["policy"]), float(row["ms"])) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return []
 
 
 def _settled(subject: Subject, candidates: Sequence[CompressionPolicy], conversation: Conversation) -> list[Settled]:
@@ -125,6 +134,10 @@ def moved(subject: Subject, policy: CompressionPolicy, ms: float) -> Compression
     wanted = [values.get(knob.name, knob.choices[-1]) for knob in knobs]
     nearest = policy_of(knobs, projection(np.array(wanted, dtype=np.float64)).tolist())
     return None if nearest.digest() == policy.digest() else nearest
+
+
+def _path(run: Run) -> Path:
+    return run.state / "settled.json"
 
 
 def _asked_ms(subject: Subject) -> float:

@@ -1,55 +1,52 @@
-"""The report: one self-contained HTML page, which loads nothing and can be mailed."""
+"""The report of one run: one self-contained HTML page, which loads nothing and can be mailed."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from string import Template
 
+from automl.core.budget import Budget, Metric
+from automl.core.errors import BudgetError
+from automl.report.details import Details, Example
 from automl.report.metrics import Metrics
+from automl.report.page import (
+    bullets,
+    facts,
+    figure,
+    folded,
+    group,
+    page,
+    paragraph,
+    section,
+    table,
+)
+from automl.report.plots import history_svg, latency_svg, layers_svg, tradeoff_svg
+from automl.report.quantity import percent
 from automl.report.rows import (
-    TextTable,
     bits_line,
     budget_table,
+    differences_table,
     layers_table,
+    policy_table,
     result_table,
     search_line,
     speed_line,
     timing_line,
     timing_table,
 )
-from automl.report.timing import Timing
+from automl.report.verdict import differences, verdict
+from automl.store.answers import ImageAnswers
 from automl.store.config import RunConfig
 from automl.store.files import write_text
 from automl.store.manifest import Manifest
+from automl.store.trials import CompletedTrial
 
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1f2933; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; } th, td { padding: .25rem .8rem; text-align: right; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: nowrap; }
-thead th { border-bottom: 1px solid #9aa5b1; } td { font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; } figcaption { color: #52606d; }
-.facts td { text-align: left; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-$body
-</body>
-</html>
-""")
-_PLOT_TITLES = {
-    "history": "The search: divergence of each trial and the best so far",
-    "tradeoff": "What the trials keep, over what they cost",
-    "channels": "Channels kept per group, inside the dense ones",
+_CAPTIONS = {
+    "tradeoff": "Every evaluated policy. What is worth most for its cost is on the line.",
+    "history": "The search, trial by trial, by the engine that proposed each.",
+    "layers": "From the input down to the classes. Sensitivity stands where a channel group begins: what the network "
+    "loses where that group alone is halved.",
+    "latency": "Predictions are fitted to the round ones; the others they had not seen.",
 }
 
 
@@ -61,30 +58,175 @@ class Report:
     """Name of the run."""
     config: RunConfig
     manifest: Manifest
-    metrics: Metrics
-    plots: Mapping[str, str]
-    """Name -> SVG text, as `plots` makes them."""
+    trials: tuple[CompletedTrial, ...]
+    failures: tuple[str, ...]
+    """Reasons of the failed trials."""
+    metrics: Metrics | None
+    """The result; None where the run has none yet. Then there is a trial."""
+    chosen: str | None
+    """Digest of the policy of the result."""
+    details: Details | None
+    """None where the run has no result, or is of a version that did not keep them."""
+    answers: ImageAnswers | None
+    """To the test images; None where `details` is."""
+
+    @property
+    def uniform(self) -> CompletedTrial | None:
+        """The trial of the uniform policy, which every search begins with; None where it failed."""
+        return next((trial for trial in self.trials if trial.number == 0 and trial.given), None)
 
 
-def render_report(report: Report) -> str:
-    """The page as HTML; every text of the user's is escaped."""
+def report_plots(report: Report) -> dict[str, str]:
+    """Name -> SVG text of every plot that there is something for."""
+    metric, dense, asked = _cost_axis(report)
+    plots = {}
+    if report.trials:
+        accuracy_is = "accuracy" if report.metrics is None else report.metrics.accuracy_is
+        plots["tradeoff"] = tradeoff_svg(
+            report.trials, report.uniform, report.chosen, metric, dense=dense, asked=asked, accuracy_is=accuracy_is
+        )
+        plots["history"] = history_svg(report.trials, report.uniform)
+    if report.details is not None and report.details.layers:
+        plots["layers"] = layers_svg(report.details.layers)
+    if report.details is not None and report.details.timed:
+        plots["latency"] = latency_svg(report.details.timed)
+    return plots
+
+
+def render_report(report: Report, plots: Mapping[str, str]) -> str:
+    """The page as HTML; every text of the user's is escaped.
+
+    Args:
+        report: What it tells.
+        plots: Of `report_plots`.
+    """
     metrics = report.metrics
     sections = [
-        _paragraph(f"{report.config.model} on {report.config.data}, budget {', '.join(report.config.budget)}"),
-        _section("Result", _table(result_table(metrics)), _paragraph(search_line(metrics)), *_speed(metrics)),
-        _section("Budgets", _table(budget_table(metrics.budgets))),
-        *([] if metrics.timing is None else [_timing(metrics.timing)]),
-        *([_section("Bits", _paragraph(bits_line(metrics)), _table(layers_table(metrics)))] if metrics.layers else []),
-        _section("How to read this", _list(_notes(metrics)), _facts(_split_sizes(metrics))),
-        _section("Plots", *(_figure(name, svg) for name, svg in report.plots.items())),
-        _section("Environment", _facts(_environment(report))),
+        paragraph(_said(report), "verdict"),
+        paragraph(f"{report.config.model} on {report.config.data}, budget {', '.join(report.config.budget)}", "soft"),
+        _failures(report.failures),
+        *([] if metrics is None else _result(metrics)),
+        _differences(report.answers),
+        _missing(report),
+        section("The search", group("plots", _figures(plots, ("tradeoff", "history")))),
+        _policy(report.details, plots),
+        _latency(metrics, plots),
+        *([] if metrics is None else [_bits(metrics)]),
+        _disagreements(report),
+        *([] if metrics is None else [section("How to read this", bullets(_notes(metrics)), facts(_splits(metrics)))]),
+        section("Where this comes from", facts(_provenance(report))),
     ]
-    return _PAGE.substitute(title=escape(f"automl: {report.name}"), body="\n".join(sections))
+    return page(f"automl: {report.name}", sections)
 
 
-def write_report(path: Path, report: Report) -> None:
+def write_report(path: Path, report: Report, plots: Mapping[str, str]) -> None:
     """Writes the page to `path`; raises `RunError` where the disk refuses."""
-    write_text(path, render_report(report))
+    write_text(path, render_report(report, plots))
+
+
+def _said(report: Report) -> str:
+    """The sentence on top."""
+    if report.metrics is not None:
+        return verdict(report.metrics, report.answers)
+    best = min(report.trials, key=lambda trial: trial.evaluation.divergence)
+    beside = "" if report.uniform is None else f", uniform narrowing {percent(report.uniform.evaluation.accuracy)}"
+    return (
+        f"Not finished: {len(report.trials)} of {report.config.trials} trials are completed; the best so far keeps "
+        f"{percent(best.evaluation.accuracy)} on the search split before fine-tuning{beside}."
+    )
+
+
+def _result(metrics: Metrics) -> list[str]:
+    return [
+        section(
+            "Result",
+            table(result_table(metrics), "Result"),
+            paragraph(search_line(metrics)),
+            paragraph(speed_line(metrics)),
+        ),
+        section("Budgets", table(budget_table(metrics.budgets), "Budgets")) if metrics.budgets else "",
+    ]
+
+
+def _failures(reasons: tuple[str, ...]) -> str:
+    if not reasons:
+        return ""
+    return folded(f"{len(reasons)} trial(s) failed", bullets(dict.fromkeys(reasons)))
+
+
+def _differences(answers: ImageAnswers | None) -> str:
+    if answers is None:
+        return ""
+    return section(
+        "How sure that is",
+        table(differences_table(differences(answers)), "Differences on the same test images"),
+        paragraph(
+            "Both networks of a row answered the same test images, so that what is easy or hard for both cancels: what "
+            "counts is where one alone is right. An interval with 0 in it says that the order may be chance."
+        ),
+    )
+
+
+def _missing(report: Report) -> str:
+    """What a page of an older version's run lacks, and how to get it."""
+    if report.metrics is None or (report.answers is not None and report.details is not None):
+        return ""
+    return paragraph(
+        f"This run was finished by an older version, which kept less than a whole report tells. `automl resume "
+        f"{report.name}` writes it: layer by layer, image by image.",
+        "soft",
+    )
+
+
+def _policy(details: Details | None, plots: Mapping[str, str]) -> str:
+    if details is None or not details.layers:
+        return ""
+    rows = folded("Every layer in numbers", table(policy_table(details.layers), "The policy, layer by layer"))
+    return section("The policy", *_figures(plots, ("layers",)), rows)
+
+
+def _latency(metrics: Metrics | None, plots: Mapping[str, str]) -> str:
+    timing = None if metrics is None else metrics.timing
+    parts = _figures(plots, ("latency",))
+    if timing is not None:
+        parts += [table(timing_table(timing), "What was timed"), paragraph(timing_line(timing))]
+    return section("Latency", *parts)
+
+
+def _bits(metrics: Metrics) -> str:
+    if not metrics.layers:
+        return ""
+    rows = folded("Every layer in bits", table(layers_table(metrics), "Bits of every layer"))
+    return section("Bits", paragraph(bits_line(metrics)), rows)
+
+
+def _disagreements(report: Report) -> str:
+    answers, details = report.answers, report.details
+    if answers is None:
+        return ""
+    dense, final = answers.networks["baseline"], answers.networks[answers.final]
+    unlike, right, before = dense != final, answers.right(answers.final), answers.right("baseline")
+    said = (
+        f"The dense and the exported network give another answer to {int(unlike.sum()):,} of {len(dense):,} test images"
+    )
+    if report.metrics is not None and report.metrics.accuracy_is == "accuracy":
+        lost, won = int((before & ~right).sum()), int((right & ~before).sum())
+        said += f": {lost:,} that only the dense one has right, {won:,} that only the exported one has"
+    images = group("images", map(_example, () if details is None else details.examples))
+    shown = "" if details is None or not details.examples else f" Shown are {len(details.examples)}, evenly over them."
+    return section("Where they disagree", paragraph(f"{said}.{shown}"), images)
+
+
+def _example(example: Example) -> str:
+    label = "" if example.label is None else f"{example.label}; "
+    words = f"{label}dense says {example.dense}, exported {example.compressed}"
+    source = escape(f"data:image/png;base64,{example.png}")
+    alt = escape(f"Test image {example.index}")
+    return f'<figure><img src="{source}" alt="{alt}"><figcaption>{escape(words)}</figcaption></figure>'
+
+
+def _figures(plots: Mapping[str, str], names: Iterable[str]) -> list[str]:
+    return [figure(plots[name], _CAPTIONS[name]) for name in names if name in plots]
 
 
 def _notes(metrics: Metrics) -> list[str]:
@@ -93,7 +235,8 @@ def _notes(metrics: Metrics) -> list[str]:
         "The search saw only its own split, and selection another one; no policy was chosen by test images.",
         "Uniform narrows every group by one factor, at one bit-width, to the same budget. Best and Uniform are not "
         "fine-tuned.",
-        "The interval is Wilson's, at 95%. Where two of them overlap, the order may be chance.",
+        "The interval of one accuracy is Wilson's, at 95%. Where two of them overlap, the order may be chance; the "
+        "paired differences are sharper.",
         "MACs are the multiply-adds of convolution and linear layers per image; flops budgets count them once.",
     ]
     if metrics.layers:
@@ -107,20 +250,11 @@ def _notes(metrics: Metrics) -> list[str]:
     return notes
 
 
-def _speed(metrics: Metrics) -> list[str]:
-    said = speed_line(metrics)
-    return [_paragraph(said)] if said else []
-
-
-def _timing(timing: Timing) -> str:
-    return _section("Latency", _table(timing_table(timing)), _paragraph(timing_line(timing)))
-
-
-def _split_sizes(metrics: Metrics) -> dict[str, str]:
+def _splits(metrics: Metrics) -> dict[str, str]:
     return {f"{name} split": f"{images:,} images" for name, images in metrics.splits.items()}
 
 
-def _environment(report: Report) -> dict[str, str]:
+def _provenance(report: Report) -> dict[str, str]:
     manifest = report.manifest
     return {
         "Started": manifest.started,
@@ -133,31 +267,19 @@ def _environment(report: Report) -> dict[str, str]:
     }
 
 
-def _section(title: str, *parts: str) -> str:
-    return "\n".join([f"<h2>{escape(title)}</h2>", *parts])
-
-
-def _paragraph(text: str) -> str:
-    return f"<p>{escape(text)}</p>"
-
-
-def _list(items: Iterable[str]) -> str:
-    return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
-
-
-def _table(table: TextTable) -> str:
-    head = "".join(f"<th>{escape(title)}</th>" for title in table.header)
-    rows = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in table.rows)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _facts(facts: Mapping[str, str]) -> str:
-    rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>" for name, value in facts.items())
-    return f'<table class="facts"><tbody>{rows}</tbody></table>'
-
-
-def _figure(name: str, svg: str) -> str:
-    # HTML takes the element alone, without the XML declaration and the document type before it.
-    element = re.sub(r"\A.*?(?=<svg)", "", svg, flags=re.DOTALL)
-    return f"<figure>{element}<figcaption>{escape(_PLOT_TITLES.get(name, name))}</figcaption></figure>"
+def _cost_axis(report: Report) -> tuple[Metric, float | None, float | None]:
+    """The metric of the first budget that every trial has, what the dense network has of it, and what was asked."""
+    metrics = report.metrics
+    try:
+        limits = Budget.parse(report.config.budget).limits
+    except BudgetError:  # of a configuration that was edited by hand
+        limits = ()
+    for limit in limits:
+        metric = limit.metric
+        if metric is Metric.LATENCY and any(trial.evaluation.cost.latency_ms is None for trial in report.trials):
+            continue
+        if metrics is None:
+            return metric, None, None if limit.relative else limit.value
+        asked = next((line.asked for line in metrics.budgets if line.metric == metric.value), None)
+        return metric, metrics.baseline.of(metric), asked
+    return Metric.FLOPS, None if metrics is None else metrics.baseline.macs, None

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from automl.core.budget import Metric
 from automl.core.decode import decoded
 from automl.core.errors import RunError
 from automl.report.timing import Timing
@@ -37,6 +38,17 @@ class ModelRow:
     """For quantized networks: accuracy of the same network in float, less its own. None for float networks."""
     mean_weight_bits: float | None = None
     """For quantized networks: mean bits of a weight. None for float networks."""
+
+    def of(self, metric: Metric) -> float | None:
+        """What the network costs: MACs, parameters, bytes, BOPs, or milliseconds where they are known."""
+        values = {
+            Metric.FLOPS: self.macs,
+            Metric.PARAMS: self.params,
+            Metric.SIZE: self.size_bytes,
+            Metric.BOPS: self.bops,
+            Metric.LATENCY: self.latency_ms,
+        }
+        return values[metric]
 
 
 @dataclass(frozen=True, slots=True)

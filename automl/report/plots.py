@@ -1,92 +1,174 @@
 """The plots of a run, as SVG text."""
 
-import io
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from automl.core.cost import Cost
-from automl.core.evaluation import Evaluation
-from automl.core.graph import ModelGraph
-from automl.report.quantity import humanise
+from automl.core.budget import Metric
+from automl.report.details import LayerRow, TimedNetwork
+from automl.report.quantity import humanise, percent
+from automl.report.rows import METRIC_WORDS, amount
+from automl.report.svg import SERIES, TEXT, WIDTH, Drawing, Entry, Point, Scale, axes, legend, shortened
 from automl.store.files import write_text
+from automl.store.trials import CompletedTrial
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+_LEFT, _RIGHT, _HEIGHT, _BELOW = 52.0, WIDTH - 12.0, 220.0, 42.0
+_WIDE_RANGE = 20.0
+"""Largest value over the smallest one from which an axis is logarithmic."""
+_ROW = 18.0
+_TIMED_AS = {
+    "profile": ("timed for the predictions", "trial", "circle"),
+    "candidate": ("candidate", "blue", "diamond"),
+    "result": ("exported file", "best", "star"),
+}
 
-_TRIAL, _BEST, _UNIFORM, _OUTLINE = "#9aa5b1", "#0b6e4f", "#c8553d", "#c4cbd3"
-_INCHES_PER_GROUP = 0.18
 
-
-def history_svg(evaluations: Sequence[Evaluation], uniform: Evaluation) -> str:
-    """Divergence of every completed trial, the best so far, and the uniform policy.
+def history_svg(trials: Sequence[CompletedTrial], uniform: CompletedTrial | None) -> str:
+    """Divergence of every completed trial by the engine that proposed it, the best so far, and the uniform policy.
 
     Args:
-        evaluations: One per completed trial, in order; at least one.
-        uniform: What the uniform policy was worth.
+        trials: In order; at least one.
+        uniform: The uniform policy's; None where it is not known.
     """
-    figure, axes = _figure(6.4, 3.6)
-    divergences = [evaluation.divergence for evaluation in evaluations]
-    numbers = range(1, len(divergences) + 1)
-    axes.axhline(uniform.divergence, color=_UNIFORM, linestyle="--", linewidth=1, label="uniform")
-    axes.scatter(numbers, divergences, s=14, color=_TRIAL, label="trial")
-    axes.step(numbers, list(accumulate(divergences, min)), where="post", color=_BEST, label="best so far")
-    axes.set_xlabel("completed trials")
-    axes.set_ylabel("divergence from the dense network (nats)")
-    axes.legend(frameon=False)
-    return _svg(figure, "history")
+    drawing = Drawing()
+    divergences = [trial.evaluation.divergence for trial in trials]
+    best = list(accumulate(divergences, min))
+    entries = _engine_entries(trials)
+    lines = [Entry("best so far", "best", "line")]
+    lines += [Entry("uniform", "uniform", "dashes")] if uniform is not None else []
+    top = legend(drawing, [*entries.values(), *lines], 0) + 22
+    x = Scale.of((1, len(trials)), _LEFT, _RIGHT)
+    wide = min(divergences) > 0 and max(divergences) / min(divergences) > _WIDE_RANGE
+    y = Scale.of(divergences, top + _HEIGHT, top, logarithmic=wide)
+    axes(drawing, x, y, ("completed trials", "divergence from the dense network (nats)"))
+    if uniform is not None:
+        _across(drawing, x, y(uniform.evaluation.divergence), "uniform")
+    for engine, entry in entries.items():
+        own = [(place, each) for place, each in enumerate(trials, start=1) if each.engine == engine]
+        places = [(x(place), y(each.evaluation.divergence)) for place, each in own]
+        drawing.marks(places, entry.color, entry.mark)
+    drawing.path(_steps(x, y, best), "best")
+    title = "The search: divergence of each trial, and the best so far"
+    text = f"{len(trials)} completed trials; the lowest divergence is {min(divergences):.4f} nats."
+    return drawing.svg("history", title, text, y.start + _BELOW)
 
 
 def tradeoff_svg(
-    evaluations: Sequence[Evaluation], uniform: Evaluation, dense: Cost, accuracy_is: str = "accuracy"
+    trials: Sequence[CompletedTrial],
+    uniform: CompletedTrial | None,
+    chosen: str | None,
+    metric: Metric,
+    *,
+    dense: float | None = None,
+    asked: float | None = None,
+    accuracy_is: str = "accuracy",
 ) -> str:
-    """Accuracy on the search split over MACs, for every completed trial.
+    """Accuracy on the search split over a cost, for every completed trial, with the ones that no other one beats.
 
     Args:
-        evaluations: One per completed trial; at least one.
-        uniform: What the uniform policy was worth.
-        dense: Cost of the dense network, which the MACs are given in per cent of.
+        trials: At least one, each with that cost.
+        uniform: The uniform policy's; None where it is not known.
+        chosen: Digest of the policy that was exported; None before that.
+        metric: What it costs.
+        dense: The dense network's cost, which others are given in per cent of; None for absolute ones.
+        asked: The budget.
         accuracy_is: `accuracy` or `agreement`.
     """
-    figure, axes = _figure(6.4, 3.6)
-    best = min(evaluations, key=lambda evaluation: evaluation.divergence)
-    for label, color, size, shown in (
-        ("trial", _TRIAL, 14, evaluations),
-        ("uniform", _UNIFORM, 40, [uniform]),
-        ("best", _BEST, 40, [best]),
-    ):
-        macs = [100 * evaluation.cost.macs / dense.macs for evaluation in shown]
-        axes.scatter(macs, [100 * e.accuracy for e in shown], s=size, color=color, label=label)
-    axes.set_xlabel(f"MACs (% of the dense {humanise(dense.macs)})")
-    axes.set_ylabel(f"{accuracy_is} on the search split (%)")
-    axes.ticklabel_format(useOffset=False)
-    axes.legend(frameon=False)
-    return _svg(figure, "tradeoff")
+    drawing, unit = Drawing(), 100 / dense if dense else 1.0
+    entries = _engine_entries(trials)
+    found = next((trial for trial in trials if trial.evaluation.policy.digest() == chosen), None)
+    marked = [("uniform", uniform, "uniform", "square"), ("exported, not tuned yet", found, "best", "star")]
+    shown = [(Entry(words, color, mark), each) for words, each, color, mark in marked if each is not None]
+    lines = [Entry("no other is better and smaller", "best", "line")]
+    lines += [Entry("budget", "soft", "dashes")] if asked is not None else []
+    top = legend(drawing, [*entries.values(), *(entry for entry, _ in shown), *lines], 0) + 22
+    costs = [unit * metric.of(trial.evaluation.cost) for trial in trials]
+    shares = [100 * trial.evaluation.accuracy for trial in trials]
+    x = Scale.of([*costs, *([] if asked is None else [unit * asked])], _LEFT, _RIGHT)
+    y = Scale.of(shares, top + _HEIGHT, top)
+    of_dense = (
+        f"{METRIC_WORDS[metric.value]} (% of the dense {amount(metric.value, dense)})" if dense else _unit(metric)
+    )
+    axes(drawing, x, y, (of_dense, f"{accuracy_is} on the search split, not tuned (%)"))
+    if asked is not None:
+        drawing.line((x(unit * asked), y.start), (x(unit * asked), y.end), "soft", dashed=True)
+    for engine, entry in entries.items():
+        own = [
+            place
+            for place, trial in zip(zip(costs, shares, strict=True), trials, strict=True)
+            if trial.engine == engine
+        ]
+        drawing.marks([(x(cost), y(share)) for cost, share in own], entry.color, entry.mark)
+    front = pareto(list(zip(costs, shares, strict=True)))
+    drawing.path([(x(cost), y(share)) for cost, share in front], "best")
+    drawing.marks([(x(cost), y(share)) for cost, share in front], "best", "circle")
+    if uniform is not None:
+        _across(drawing, x, y(100 * uniform.evaluation.accuracy), "uniform")
+    for entry, each in shown:
+        place = x(unit * metric.of(each.evaluation.cost)), y(100 * each.evaluation.accuracy)
+        drawing.marks([place], entry.color, entry.mark, f"{entry.words}: {percent(each.evaluation.accuracy)}")
+    text = f"{len(trials)} evaluated policies, {len(front)} of which no other one beats in both."
+    return drawing.svg("tradeoff", "What every evaluated policy keeps, over what it costs", text, y.start + _BELOW)
 
 
-def channels_svg(graph: ModelGraph, kept: Mapping[str, int]) -> str:
-    """Channels that a policy keeps of every prunable group, inside the outline of the dense ones.
+def pareto(points: Sequence[Point]) -> list[Point]:
+    """Those of (cost, worth) that no other one beats: cheaper or as cheap, and worth more. By rising cost."""
+    front: list[Point] = []
+    for cost, worth in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or worth > front[-1][1]:
+            front.append((cost, worth))
+    return front
+
+
+def layers_svg(rows: Sequence[LayerRow]) -> str:
+    """What a policy keeps along the network: a row per layer with its channels, bits, MACs and sensitivity.
 
     Args:
-        graph: Has at least one prunable group.
-        kept: Channel group -> channels kept, 0 for a dropped branch; a group that is absent keeps all.
+        rows: At least one, in the order of the network.
     """
-    groups = graph.prunable
-    figure, axes = _figure(6.4, 1.2 + _INCHES_PER_GROUP * len(groups))
-    rows = range(len(groups))
-    axes.barh(rows, [g.channels for g in groups], color="none", edgecolor=_OUTLINE, label="dense")
-    counts = [kept.get(group.name, group.channels) for group in groups]
-    axes.barh(rows, counts, color=_BEST, label="kept")
-    for row in (row for row, count in enumerate(counts) if count == 0):
-        axes.annotate("dropped", (0, row), (3, 0), textcoords="offset points", va="center", fontsize=7, color=_UNIFORM)
-    # A dollar sign in a module's name is no formula.
-    axes.set_yticks(rows, [group.name for group in groups], fontsize=7, parse_math=False)
-    axes.set_ylim(len(groups) - 0.5, -0.5)
-    axes.set_xlabel("channels")
-    axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.0))
-    return _svg(figure, "channels")
+    drawing = Drawing()
+    top = legend(drawing, [Entry("kept", "best", "square"), Entry("of the dense network", "soft", "line")], 0)
+    losses = any(row.loss_at_half is not None for row in rows)
+    bits = any(row.weight_bits < 32 for row in rows)
+    heads = [(0, "layer"), (130, "channels kept"), (278, "MACs"), (352, "loss at half (nats)" if losses else "")]
+    for left, words in heads:
+        drawing.text((left + 8, top + TEXT), words, color="soft")
+    widest = max(row.outputs[0] for row in rows)
+    most = max(row.macs[0] for row in rows) or 1
+    worst = max((row.loss_at_half or 0.0 for row in rows), default=0.0) or 1.0
+    for place, row in enumerate(rows):
+        y = top + 20 + place * _ROW
+        drawing.text((8, y + TEXT), shortened(row.layer, 124), full=row.layer)
+        _pair(drawing, (138, y + 2), 70 / widest, row.outputs)
+        drawing.text((212, y + TEXT), _kept_words(row, bits=bits), color="soft", full=_said(row))
+        _pair(drawing, (286, y + 2), 60 / most, row.macs)
+        if row.loss_at_half is not None:
+            drawing.bar((360, y + 4), max(1.5, 36 * row.loss_at_half / worst), _ROW - 8, "ochre")
+            drawing.text((400, y + TEXT), f"{row.loss_at_half:.2g}", color="soft")
+    kept, dense = (sum(row.macs[which] for row in rows) for which in (1, 0))
+    text = f"{len(rows)} layers keep {humanise(kept)} of {humanise(dense)} MACs; the table below has every number."
+    return drawing.svg("layers", "The policy along the network", text, top + 28 + len(rows) * _ROW)
+
+
+def latency_svg(timed: Sequence[TimedNetwork]) -> str:
+    """Predicted against measured latency: of the networks that predictions are fitted to, the candidates, the result.
+
+    Args:
+        timed: At least one.
+    """
+    drawing = Drawing()
+    kinds = [kind for kind in _TIMED_AS if any(each.timed_as == kind for each in timed)]
+    entries = [Entry(*_TIMED_AS[kind]) for kind in kinds]
+    top = legend(drawing, [*entries, Entry("as predicted", "soft", "dashes")], 0) + 22
+    both = [value for each in timed for value in (each.predicted_ms, each.measured_ms)]
+    x, y = Scale.of(both, _LEFT, _RIGHT), Scale.of(both, top + _HEIGHT, top)
+    axes(drawing, x, y, ("predicted (ms)", "measured (ms)"))
+    drawing.line((x(x.low), y(x.low)), (x(x.high), y(x.high)), "soft", dashed=True)
+    for kind, entry in zip(kinds, entries, strict=True):
+        own = [each for each in timed if each.timed_as == kind]
+        drawing.marks([(x(each.predicted_ms), y(each.measured_ms)) for each in own], entry.color, entry.mark)
+    text = f"{len(timed)} networks; on the dashed line the prediction is what was measured."
+    return drawing.svg("latency", "Predicted and measured latency of one image", text, y.start + _BELOW)
 
 
 def write_plots(folder: Path, plots: Mapping[str, str]) -> None:
@@ -95,20 +177,40 @@ def write_plots(folder: Path, plots: Mapping[str, str]) -> None:
         write_text(folder / f"{name}.svg", svg)
 
 
-def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
-    from matplotlib.figure import Figure  # takes 0.6 s, which most commands can spare
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+def _engine_entries(trials: Sequence[CompletedTrial]) -> dict[str, Entry]:
+    engines = list(dict.fromkeys(trial.engine for trial in trials))
+    return {engine: Entry(engine or "trial", *SERIES[place % len(SERIES)]) for place, engine in enumerate(engines)}
 
 
-def _svg(figure: "Figure", name: str) -> str:
-    """The figure as SVG; the same figure gives the same text, and ids differ between plots of one page."""
-    from matplotlib import rc_context
+def _steps(x: Scale, y: Scale, best: Sequence[float]) -> list[Point]:
+    """The best so far, which stays until a better one is found; corners only."""
+    points = [(x(1), y(best[0]))]
+    for place in range(1, len(best)):
+        if best[place] != best[place - 1]:
+            points += [(x(place + 1), y(best[place - 1])), (x(place + 1), y(best[place]))]
+    return [*points, (x(len(best)), y(best[-1]))]
 
-    text = io.StringIO()
-    with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue()
+
+def _across(drawing: Drawing, x: Scale, height: float, color: str) -> None:
+    drawing.line((x.start, height), (x.end, height), color, dashed=True)
+
+
+def _pair(drawing: Drawing, corner: Point, scale: float, values: tuple[int, int]) -> None:
+    """What is kept as a bar, inside the outline of what the dense network has."""
+    drawing.bar(corner, scale * values[1], _ROW - 4, "best")
+    drawing.bar(corner, scale * values[0], _ROW - 4, "soft", outline=True)
+
+
+def _kept_words(row: LayerRow, *, bits: bool) -> str:
+    if row.outputs[1] == 0:
+        return "dropped"
+    said = f" w{row.weight_bits}a{row.activation_bits}" if bits and row.weight_bits < 32 else ""
+    return f"{row.outputs[1]}{said}" if said else f"{row.outputs[1]} of {row.outputs[0]}"
+
+
+def _said(row: LayerRow) -> str:
+    return f"{row.layer}: {row.outputs[1]} of {row.outputs[0]} channels, w{row.weight_bits}a{row.activation_bits}"
+
+
+def _unit(metric: Metric) -> str:
+    return "latency (ms)" if metric is Metric.LATENCY else METRIC_WORDS[metric.value]

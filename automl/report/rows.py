@@ -1,22 +1,28 @@
 """The final table and the budget lines as text, for terminal and page alike."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from automl.core.bits import FLOAT_BITS
 from automl.core.budget import Metric
+from automl.evaluate.interval import PairedDifference
+from automl.report.details import LayerRow
 from automl.report.metrics import BudgetLine, Metrics, ModelRow, SearchSummary
 from automl.report.quantity import humanise, percent, share
 from automl.report.timing import Timing
 
 FOOTNOTE = "Uniform and Best are measured before fine-tuning."
-_TITLES = {
+METRIC_WORDS = {"flops": "MACs", "params": "parameters", "size": "bytes", "bops": "BOPs", "latency": "latency"}
+"""Metric of a budget -> how sentences and plots call it."""
+TITLES = {
     "baseline": "Baseline",
     "uniform": "Uniform",
     "best": "Best",
     "finetuned": "Fine-tuned",
     "quantized": "Quantized",
 }
+"""Key in `metrics.json` -> title of the column."""
 _TIMED = {"dense": "Dense, float", "exported": "Exported", "float": "Exported, in float"}
 
 
@@ -35,7 +41,7 @@ def result_table(metrics: Metrics) -> TextTable:
 
     With five columns the compressed networks have shares alone, or the table would not fit a terminal.
     """
-    shown = {_TITLES[name]: row for name, row in metrics.rows().items() if row is not None}
+    shown = {TITLES[name]: row for name, row in metrics.rows().items() if row is not None}
     dense, models, short = metrics.baseline, list(shown.values()), metrics.quantized is not None
 
     def costs(name: str, of: Callable[[ModelRow], int], unit: str = "") -> tuple[str, ...]:
@@ -57,7 +63,7 @@ def result_table(metrics: Metrics) -> TextTable:
         rows.append(costs("BOPs", lambda row: row.bops))
         rows.append(("Bits per weight", *(_bits(row) for row in models)))
     if any(row.latency_ms is not None for row in models):
-        rows.append(("Latency", *(_milliseconds(row.latency_ms) for row in models)))
+        rows.append(("Latency", *(milliseconds(row.latency_ms) for row in models)))
     return TextTable(("", *shown), tuple(rows))
 
 
@@ -66,9 +72,9 @@ def budget_table(lines: tuple[BudgetLine, ...]) -> TextTable:
     rows = [
         (
             line.metric,
-            _amount(line.metric, line.asked),
-            _amount(line.metric, line.predicted),
-            "-" if line.measured is None else _amount(line.metric, line.measured),
+            amount(line.metric, line.asked),
+            amount(line.metric, line.predicted),
+            "-" if line.measured is None else amount(line.metric, line.measured),
             "yes" if line.met else "NO",
         )
         for line in lines
@@ -132,10 +138,10 @@ def timing_table(timing: Timing) -> TextTable:
     rows = [
         (
             _TIMED[name],
-            _milliseconds(each.ms),
-            _milliseconds(each.p10_ms),
-            _milliseconds(each.min_ms),
-            _milliseconds(each.raw_median_ms),
+            milliseconds(each.ms),
+            milliseconds(each.p10_ms),
+            milliseconds(each.min_ms),
+            milliseconds(each.raw_median_ms),
             f"{each.calls:,}",
             percent(each.clean),
         )
@@ -169,6 +175,70 @@ def layers_table(metrics: Metrics) -> TextTable:
     return TextTable(("Layer", "Weight bits", "Input bits", "Stored", "Executed", ""), tuple(rows))
 
 
+def policy_table(layers: Sequence[LayerRow]) -> TextTable:
+    """One row per layer: channels, bits, MACs, and where they are known latency and sensitivity."""
+    timed = any(each.latency_ms is not None for each in layers)
+    rows = [
+        (
+            each.layer,
+            each.kind,
+            each.group or "-",
+            f"{each.inputs[1]} of {each.inputs[0]}",
+            f"{each.outputs[1]} of {each.outputs[0]}" if each.outputs[1] else "dropped",
+            "float" if each.weight_bits >= FLOAT_BITS else f"w{each.weight_bits}a{each.activation_bits}",
+            humanise(each.macs[0]),
+            humanise(each.macs[1]),
+            *([milliseconds(time) for time in each.latency_ms or (None, None)] if timed else []),
+            _nats(each.loss_at_half),
+            _nats(each.loss_as_chosen),
+        )
+        for each in layers
+    ]
+    times = ("Dense latency, predicted", "Latency, predicted") if timed else ()
+    losses = ("Loss at half, nats", "Loss as chosen, nats")
+    return TextTable(
+        ("Layer", "Kind", "Group", "Inputs", "Outputs", "Bits", "Dense MACs", "MACs", *times, *losses), tuple(rows)
+    )
+
+
+def differences_table(differences: Mapping[str, PairedDifference]) -> TextTable:
+    """One row per pair of networks: the difference of their accuracies with its interval, and who alone is right."""
+    rows = [(title, *difference_cells(each)) for title, each in differences.items()]
+    return TextTable(
+        ("Difference", "Points", "95% interval", "First alone right", "Second alone right", ""), tuple(rows)
+    )
+
+
+def difference_cells(difference: PairedDifference) -> tuple[str, ...]:
+    """Points, interval, images that ours alone and theirs alone is right on, and what that says."""
+    low, high = difference.ci95
+    return (
+        f"{100 * difference.difference:+.1f}",
+        f"{100 * low:+.1f} to {100 * high:+.1f}",
+        f"{difference.only_ours:,}",
+        f"{difference.only_theirs:,}",
+        _told(difference),
+    )
+
+
+def budgets_met(lines: Sequence[BudgetLine]) -> str:
+    """Whether all budgets hold: `yes`, or the ones that do not."""
+    broken = [line.metric for line in lines if not line.met]
+    return f"NO: {', '.join(broken)}" if broken else "yes"
+
+
+def _told(difference: PairedDifference) -> str:
+    if difference.same:
+        return "the same answers"
+    if not difference.told:
+        return "may be chance"
+    return "better" if difference.difference > 0 else "worse"
+
+
+def _nats(loss: float | None) -> str:
+    return "-" if loss is None else f"{loss:.3g}"
+
+
 def _points(loss: float | None) -> str:
     """Percentage points."""
     return "-" if loss is None else f"{100 * loss:+.1f} pt"
@@ -187,11 +257,13 @@ def _interval(row: ModelRow, between: str) -> str:
     return f"{100 * low:.1f}{between}{100 * high:.1f}"
 
 
-def _milliseconds(value: float | None) -> str:
+def milliseconds(value: float | None) -> str:
+    """A latency, or a dash where it is not known."""
     return "-" if value is None else Metric.LATENCY.text(value)
 
 
-def _amount(metric: str, value: float) -> str:
+def amount(metric: str, value: float) -> str:
+    """A value of a budget's metric as people read it: `75.20M`, `2.0 MB`, `4.13 ms`."""
     if metric == "latency":
-        return _milliseconds(value)
+        return milliseconds(value)
     return humanise(value, "B" if metric == "size" else "")

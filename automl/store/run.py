@@ -94,6 +94,16 @@ class Run:
         return self.best / "metrics.json"
 
     @property
+    def answers(self) -> Path:
+        """What each network of the result answered to each test image."""
+        return self.best / "answers.safetensors"
+
+    @property
+    def details(self) -> Path:
+        """What the report tells beside the result and the trials, as JSON."""
+        return self.state / "report.json"
+
+    @property
     def plots(self) -> Path:
         """Folder of the SVG plots."""
         return self.path / "plots"

@@ -42,6 +42,19 @@ class Worth:
     source: Source = "new"
 
 
+@dataclass(frozen=True, slots=True)
+class CompletedTrial:
+    """A trial that has a result."""
+
+    number: int
+    """In the study."""
+    engine: str
+    """Who proposed it."""
+    given: bool
+    """Whether it was queued before the search began; the first of these is the uniform policy."""
+    evaluation: Evaluation
+
+
 def settled(study: optuna.Study) -> frozenset[str]:
     """Digests of the policies that need no trial: they were evaluated, are being evaluated, or cannot be."""
     return frozenset(t.user_attrs[DIGEST] for t in study.get_trials(deepcopy=False) if DIGEST in t.user_attrs)
@@ -87,7 +100,22 @@ def source_of(trial: FrozenTrial) -> Source:
 
 def completed(study: optuna.Study) -> list[Evaluation]:
     """The evaluation of every completed trial, in the order of the trials."""
-    return [recall(trial) for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+    return [trial.evaluation for trial in completed_trials(study)]
+
+
+def completed_trials(study: optuna.Study) -> list[CompletedTrial]:
+    """Every completed trial, in the order of their numbers."""
+    found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [
+        CompletedTrial(x.number, str(x.user_attrs.get(ENGINE, "")), bool(x.user_attrs.get(GIVEN)), recall(x))
+        for x in found
+    ]
+
+
+def failures(study: optuna.Study) -> list[str]:
+    """The reason of every failed trial, in the order of their numbers."""
+    found = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return [str(trial.user_attrs.get(FAILURE, "the process was killed")) for trial in found]
 
 
 def evaluated(study: optuna.Study) -> int:

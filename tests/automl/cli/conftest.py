@@ -1,8 +1,9 @@
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from automl.cli.main import app
@@ -13,13 +14,24 @@ from automl.core.policy import CompressionPolicy
 from automl.export.policy_file import PolicyFile, write_policy
 from automl.report.metrics import BudgetLine, Metrics, ModelRow, SearchSummary, write_metrics
 from automl.store.address import StudyAddress
+from automl.store.answers import ImageAnswers, write_answers
 from automl.store.config import RunConfig, to_toml
 from automl.store.files import write_text
+from automl.store.manifest import SCHEMA_VERSION, Fingerprint, Machine, Manifest, manifest_text
 from automl.store.run import Run, create_run
 from automl.store.study import open_study
 from tests.contracts.trials import tell
 
 DIVERGENCES = (0.5, 0.2, 0.3)
+MANIFEST = Manifest(
+    schema=SCHEMA_VERSION,
+    packages={"automl": "0.1.0"},
+    machine=Machine("A CPU", 2, "Linux"),
+    seed=0,
+    started="2026-01-02T00:00:00+00:00",
+    command=("automl", "search"),
+    fingerprint=Fingerprint("cifar_resnet20", "aa11", "bb22", "cc33", "0.5flops"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ def make_run(tmp_path: Path) -> MakeRun:
     """Makes a run folder of three completed trials, of which the second is the best, without any network."""
 
     def make(name: str, *, asked: int = 3, trials: int = 3, done: bool = True, time_s: float | None = None) -> Run:
-        run = create_run(tmp_path / "runs", name)
+        run = create_run(tmp_path / "runs", name, {"manifest.json": manifest_text(MANIFEST)})
         config = RunConfig("cifar_resnet20", "digits", ("0.5flops",), trials=asked, time_s=time_s)
         write_text(run.config, to_toml(config))
         with open_study(StudyAddress.of_file(run.study_db)) as study:
@@ -62,6 +74,7 @@ def make_run(tmp_path: Path) -> MakeRun:
             write_metrics(run.metrics, metrics(trials))
             full = {"a": 16, "b": 32}
             write_policy(run.policy, PolicyFile(evaluation(0.2).policy, "cifar_resnet20", (3, 16, 16), 10, full))
+            write_answers(run.answers, answers())
         return run
 
     return make
@@ -71,6 +84,19 @@ def evaluation(divergence: float) -> Evaluation:
     policy = CompressionPolicy({"a": 4, "b": round(10 * divergence)})
     cost = Cost(macs=1_000_000, params=20_000, size_bytes=80_000, bops=1_024_000_000)
     return Evaluation(policy, cost, divergence, 1 - divergence, (0.1, 0.9), images=100, seconds=0.1)
+
+
+def answers(test: str = "images", wrong: Collection[int] = range(3)) -> ImageAnswers:
+    """To 100 images: the dense network has 98 right, best and uniform 80, the fine-tuned one all but `wrong`."""
+
+    def wrong_on(places: Collection[int]) -> "np.ndarray[tuple[int], np.dtype[np.int32]]":
+        found = np.zeros(100, dtype=np.int32)
+        found[list(places)] = 1
+        return found
+
+    networks = {"baseline": range(2), "uniform": range(20), "best": range(20), "finetuned": wrong}
+    labels = np.zeros(100, dtype=np.int32)
+    return ImageAnswers(test, labels, {name: wrong_on(places) for name, places in networks.items()})
 
 
 def metrics(trials: int) -> Metrics:

@@ -1,14 +1,24 @@
+import base64
+import io
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from automl.core.policy import CompressionPolicy
+from automl.report.details import Details, Example, LayerRow, TimedNetwork
+from automl.report.html import Report
 from automl.report.metrics import BudgetLine, LayerBits, Metrics, ModelRow, SearchSummary
 from automl.report.timing import TimedName, Timing
 from automl.runtime.calls import Summary
 from automl.runtime.target import Runtime
+from automl.store.answers import ImageAnswers
 from automl.store.config import RunConfig
 from automl.store.manifest import Fingerprint, Machine, Manifest
+from automl.store.trials import CompletedTrial
+from tests.contracts.problem import SENSITIVITY, SeparableEvaluator
 
 
 @pytest.fixture
@@ -76,3 +86,68 @@ def manifest() -> Manifest:
         command=("automl", "search", "--budget", "0.25flops"),
         fingerprint=Fingerprint("torchvision:mobilenet_v2", "aa11", "bb22", "cc33", "0.25flops"),
     )
+
+
+@pytest.fixture
+def trials() -> tuple[CompletedTrial, ...]:
+    """The uniform policy, then policies of two engines."""
+    evaluator, names = SeparableEvaluator(), list(SENSITIVITY)
+    policies = [dict.fromkeys(names, 16)]
+    policies += [{**policies[0], names[0]: 16 + 4 * i, names[-1]: 16 - 4 * i} for i in (1, 2, 3)]
+    policies += [{**policies[0], names[0]: 12, names[-1]: 20}]
+    engines = ("solver", "solver", "ddpg", "ddpg", "solver")
+    return tuple(
+        CompletedTrial(number, engine, number == 0, evaluator(CompressionPolicy(policy)))
+        for number, (engine, policy) in enumerate(zip(engines, policies, strict=True))
+    )
+
+
+@pytest.fixture
+def layers() -> tuple[LayerRow, ...]:
+    """A convolution that is narrowed, one in a dropped branch, and the classes."""
+    return (
+        LayerRow("stem", "conv", "stem", (16, 12), (3, 3), (6912, 5184), 8, 8, (0.5, 0.375), 0.25, 0.125),
+        LayerRow("block.conv1", "conv", "block.conv1", (16, 0), (16, 12), (36864, 0), 4, 8, (1.5, 0.0), 0.5, 0.75),
+        LayerRow("classes", "linear", None, (10, 10), (16, 12), (160, 120), 32, 32, (0.25, 0.25), None, None),
+    )
+
+
+@pytest.fixture
+def answers() -> ImageAnswers:
+    """To 100 images of 4 classes: the dense network has 90 right, uniform 60, best 80, the fine-tuned one 88."""
+    labels = np.arange(100, dtype=np.int32) % 4
+
+    def right_on(first: int, last: int) -> "np.ndarray[tuple[int], np.dtype[np.int32]]":
+        places = np.arange(100)
+        return np.where((places >= first) & (places < last), labels, (labels + 1) % 4).astype(np.int32)
+
+    networks = {
+        "baseline": right_on(0, 90), "uniform": right_on(0, 60), "best": right_on(0, 80), "finetuned": right_on(2, 90),
+    }  # fmt: skip
+    return ImageAnswers("images", labels, networks)
+
+
+@pytest.fixture
+def details(layers: tuple[LayerRow, ...]) -> Details:
+    content = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(content, "png")
+    png = base64.b64encode(content.getvalue()).decode()
+    timed = (
+        TimedNetwork("profile", 4.0, 4.25), TimedNetwork("profile", 2.0, 1.875), TimedNetwork("candidate", 1.0, 1.125),
+        TimedNetwork("result", 1.0, 1.25),
+    )  # fmt: skip
+    return Details(layers, timed, (Example(1, png, "cat", "cat", "dog"), Example(9, png, None, "class 1", "class 2")))
+
+
+@pytest.fixture
+def report(
+    config: RunConfig,
+    manifest: Manifest,
+    metrics: Metrics,
+    trials: tuple[CompletedTrial, ...],
+    details: Details,
+    answers: ImageAnswers,
+) -> Report:
+    """Of a finished run, with everything that a report can have but bit-widths and times."""
+    chosen = trials[2].evaluation.policy.digest()
+    return Report("mine-2", config, manifest, trials, (), metrics, chosen, details, answers)

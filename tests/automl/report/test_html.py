@@ -1,102 +1,143 @@
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from automl.core.policy import CompressionPolicy
-from automl.report.html import Report, render_report, write_report
-from automl.report.metrics import Metrics
-from automl.report.plots import channels_svg, history_svg
+from automl.report.details import Details, Example, LayerRow
+from automl.report.html import Report, render_report, report_plots, write_report
+from automl.report.metrics import BudgetLine, Metrics
 from automl.store.config import RunConfig
 from automl.store.manifest import Manifest
-from tests.contracts.problem import SENSITIVITY, SeparableEvaluator, separable_graph
+from automl.store.trials import CompletedTrial
+from tests.automl.report.pages import Page, check_page
 
 
-class Page(HTMLParser):
-    """Collects the elements, their attributes and the text of a page."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.text: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
+def render(report: Report) -> str:
+    return render_report(report, report_plots(report))
 
 
-@pytest.fixture
-def report(config: RunConfig, manifest: Manifest, metrics: Metrics) -> Report:
-    uniform = SeparableEvaluator()(CompressionPolicy(dict.fromkeys(SENSITIVITY, 16)))
-    plots = {
-        "history": history_svg([uniform], uniform),
-        "channels": channels_svg(separable_graph(), {"block0": 8}),
-    }
-    return Report("mine-2", config, manifest, metrics, plots)
-
-
-def test_the_page_tells_result_budgets_splits_and_environment(report: Report) -> None:
-    text = Page(render_report(report)).text
+def test_the_page_tells_result_budgets_splits_and_where_it_comes_from(report: Report) -> None:
+    text = check_page(render(report)).text
     told = {"automl: mine-2", "Fine-tuned", "96.9%", "75.20M (25.0%)", "NO", "360 images", "A CPU, 2 cores, Linux"}
     assert told <= set(text)
+    assert {"7", "automl search --budget 0.25flops", "automl 0.1.0, torch 2.15.0"} <= set(text)
+
+
+def test_the_verdict_comes_first(report: Report) -> None:
+    html = render(report)
+    assert html.index('class="verdict"') < html.index("<table")
+    assert "A budget is missed: at 25.0% of the MACs (budget 25.0%: met)" in html
+
+
+def test_the_page_says_how_sure_it_is(report: Report) -> None:
+    text = set(check_page(render(report)).text)
+    assert {"Exported less Baseline", "Best less Uniform, both before fine-tuning", "+20.0", "better"} <= text
+    assert "How sure that is" not in check_page(render(replace(report, answers=None))).text
 
 
 def test_the_page_says_how_latency_was_measured_where_it_was(report: Report, timed: Metrics) -> None:
-    assert "Latency" not in Page(render_report(report)).text
-    text = Page(render_report(replace(report, metrics=timed))).text
+    nothing = replace(report, details=None)
+    assert "Latency" not in check_page(render(nothing)).text
+    text = check_page(render(replace(nothing, metrics=timed))).text
     assert {"Latency", "Raw median", "Exported, in float", "1,000", "50.0%"} <= set(text)
 
 
 def test_the_page_says_how_far_its_numbers_can_be_trusted(report: Report) -> None:
-    html = render_report(report)
+    html = render(report)
     assert "The test images were opened once" in html
     assert "The search saw only its own split" in html
     assert "no labels" not in html
-    agreement = replace(report, metrics=replace(report.metrics, accuracy_is="agreement"))
-    assert "The data has no labels" in render_report(agreement)
+    agreement = replace(report, metrics=replace(_of(report), accuracy_is="agreement"))
+    assert "The data has no labels" in render(agreement)
 
 
-def test_the_plots_are_inside(report: Report) -> None:
-    html = render_report(report)
-    assert Page(html).tags.count("svg") == 2
-    assert "<?xml" not in html
-    assert html.count("<!DOCTYPE") == 1
+def test_every_plot_that_there_is_something_for_is_inside(report: Report) -> None:
+    assert set(report_plots(report)) == {"tradeoff", "history", "layers", "latency"}
+    assert check_page(render(report)).tags.count("svg") == 4
+    assert set(report_plots(replace(report, details=None))) == {"tradeoff", "history"}
+    assert report_plots(replace(report, details=None, trials=())) == {}
 
 
-def test_the_page_loads_nothing(report: Report) -> None:
-    page = Page(render_report(report))
-    assert not {"script", "link", "img", "iframe"} & set(page.tags)
-    loading = {"src", "href", "xlink:href", "data", "srcset"}
-    targets = [value for name, value in page.attributes if name in loading]
-    assert all(value is not None and value.startswith("#") for value in targets)
+def test_images_that_are_answered_differently_are_shown_with_both_answers(report: Report) -> None:
+    page = check_page(render(report))
+    assert page.tags.count("img") == 2
+    assert {"cat; dense says cat, exported dog", "dense says class 1, exported class 2"} <= set(page.text)
+    # The fixture's exported network is wrong where the dense one is right twice, and never the other way round.
+    assert "another answer to 2 of 100 test images: 2 that only the dense one has right, 0 that" in render(report)
 
 
-def test_texts_of_the_user_are_escaped(report: Report, config: RunConfig, manifest: Manifest) -> None:
-    evil = "<script>alert('$title')</script>"
-    html = render_report(
+def test_a_run_that_is_not_finished_says_so_and_shows_what_there_is(report: Report) -> None:
+    unfinished = replace(report, metrics=None, chosen=None, details=None, answers=None, failures=("it broke",))
+    html = render(unfinished)
+    assert "Not finished: 5 of 40 trials are completed; the best so far keeps" in html
+    assert {"1 trial(s) failed", "it broke"} <= set(check_page(html).text)
+    assert set(report_plots(unfinished)) == {"tradeoff", "history"}
+
+
+def test_the_cost_of_the_plot_is_what_was_asked_for(report: Report) -> None:
+    by_size = replace(report, config=replace(report.config, budget=("2MB", "0.25flops")))
+    assert "bytes (% of the dense 14.2 MB)" in report_plots(by_size)["tradeoff"]
+    # No trial of the fixture has a latency.
+    assert "MACs (% of" in report_plots(replace(by_size, config=replace(report.config, budget=("5ms",))))["tradeoff"]
+
+
+@pytest.mark.parametrize("layers", [1, 300])
+def test_the_page_stays_small_whatever_the_network_and_the_search(
+    report: Report, layers: int, trials: tuple[CompletedTrial, ...]
+) -> None:
+    row = LayerRow("x" * 60, "conv", None, (64, 32), (64, 32), (10**8, 10**7), 8, 8, None, 0.1, 0.1)
+    many = tuple(
+        replace(
+            trials[1],
+            number=number,
+            evaluation=replace(trials[1].evaluation, divergence=number % 977 / 100 + 0.1, accuracy=number % 983 / 1000),
+        )
+        for number in range(1, 20_001)
+    )
+    details = Details((row,) * layers, (), ())
+    check_page(render(replace(report, trials=(trials[0], *many), details=details)))
+
+
+def test_texts_of_the_user_are_escaped(report: Report, config: RunConfig, manifest: Manifest, details: Details) -> None:
+    evil = "<script>alert('$title')</script>\"&"
+    row = replace(details.layers[0], layer=evil, group=evil)
+    example = Example(0, '"><script>', evil, evil, evil)
+    html = render(
         replace(
             report,
             name=evil,
             config=replace(config, model=evil, data=evil),
-            manifest=replace(manifest, command=("automl", evil)),
+            manifest=replace(manifest, command=("automl", evil), packages={evil: evil}),
+            failures=(evil,),
+            details=replace(details, layers=(row,), examples=(example,)),
+            trials=tuple(replace(trial, engine=evil) for trial in report.trials),
         )
     )
-    assert "script" not in Page(html).tags
-    assert html.count("&lt;script&gt;alert(&#x27;$title&#x27;)&lt;/script&gt;") == 5
+    page = Page(html)
+    assert "script" not in page.tags
+    assert sum(evil in text for text in page.text) >= 8
+    assert "<script" not in html
 
 
 def test_the_page_is_written_as_a_file(tmp_path: Path, report: Report) -> None:
-    write_report(tmp_path / "report.html", report)
-    assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_report(report)
+    plots = report_plots(report)
+    write_report(tmp_path / "report.html", report, plots)
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_report(report, plots)
 
 
 def test_the_page_of_a_quantized_network_has_its_layers(report: Report, rounded: Metrics) -> None:
-    text = Page(render_report(replace(report, metrics=rounded))).text
+    text = check_page(render(replace(report, metrics=rounded))).text
     assert {"Bits", "Quantized", "+0.5 pt", "stem", "odd", "simulated", "float"} <= set(text)
-    assert "Bits" not in Page(render_report(report)).text
+
+
+def test_a_page_without_budgets_stands(report: Report) -> None:
+    assert "Budgets" not in check_page(render(replace(report, metrics=replace(_of(report), budgets=())))).text
+    line = BudgetLine("latency", 5.0, 4.0, None, met=True)
+    assert "4 ms (budget 5 ms: met, as predicted)" in render(
+        replace(report, metrics=replace(_of(report), budgets=(line,)))
+    )
+
+
+def _of(report: Report) -> Metrics:
+    assert report.metrics is not None
+    return report.metrics

@@ -4,19 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
+from automl.core.budget import Metric
+from automl.report.details import Details, LayerRow, TimedNetwork
+from automl.report.plots import history_svg, latency_svg, layers_svg, pareto, tradeoff_svg, write_plots
+from automl.store.trials import CompletedTrial
 
-from automl.core.evaluation import Evaluation
-from automl.core.policy import CompressionPolicy, dense_policy
-from automl.costs.model import AnalyticCostModel
-from automl.report.plots import channels_svg, history_svg, tradeoff_svg, write_plots
-from tests.contracts.problem import SENSITIVITY, SeparableEvaluator, separable_graph
-
-
-@pytest.fixture
-def evaluations() -> list[Evaluation]:
-    evaluator = SeparableEvaluator()
-    return [evaluator(CompressionPolicy(dict.fromkeys(SENSITIVITY, width))) for width in (16, 12, 20)]
+Trials = tuple[CompletedTrial, ...]
 
 
 def words(svg: str) -> set[str]:
@@ -24,44 +17,82 @@ def words(svg: str) -> set[str]:
     return {"".join(element.itertext()).strip() for element in root.iter("{http://www.w3.org/2000/svg}text")}
 
 
-def test_the_history_names_what_it_shows(evaluations: list[Evaluation]) -> None:
-    svg = history_svg(evaluations, evaluations[0])
-    assert {"trial", "best so far", "uniform", "completed trials"} <= words(svg)
+def test_the_history_names_the_engines_and_what_it_shows(trials: Trials) -> None:
+    shown = words(history_svg(trials, trials[0]))
+    assert {"solver", "ddpg", "best so far", "uniform", "completed trials"} <= shown
+    assert "uniform" not in words(history_svg(trials, None))
 
 
-def test_the_tradeoff_says_what_is_measured(evaluations: list[Evaluation]) -> None:
-    graph = separable_graph()
-    dense = AnalyticCostModel(graph)(dense_policy(graph))
-    svg = tradeoff_svg(evaluations, evaluations[0], dense, "agreement")
-    # Eight blocks of 256 MACs.
-    assert {"MACs (% of the dense 2.05k)", "agreement on the search split (%)"} <= words(svg)
+def test_engines_differ_in_form_as_well_as_in_colour(trials: Trials) -> None:
+    root = ElementTree.fromstring(history_svg(trials, None))
+    marks = [x for x in root.iter("{http://www.w3.org/2000/svg}path") if (x.get("class") or "").startswith("f ")]
+    forms = {(x.get("class"), (x.get("d") or "").partition("m")[2].partition("M")[0]) for x in marks}
+    assert len(forms) == len({form for _, form in forms}) == 2
 
 
-def test_every_group_has_its_bar_whatever_its_name() -> None:
-    graph = separable_graph()
-    odd = replace(graph.groups[0], name="net.$a$<b>&_^{")
-    svg = channels_svg(replace(graph, groups=(odd, *graph.groups[1:])), {"block1": 4})
-    assert {"net.$a$<b>&_^{", "block1", "block7", "dense", "kept"} <= words(svg)
+def test_a_history_over_decades_has_a_logarithmic_axis(trials: Trials) -> None:
+    def told(*divergences: float) -> set[str]:
+        pairs = zip(trials, divergences, strict=False)
+        return words(history_svg([replace(t, evaluation=replace(t.evaluation, divergence=d)) for t, d in pairs], None))
+
+    assert {"0.01", "0.1", "1"} <= told(0.01, 0.1, 1.0)
+    assert "0.01" not in told(0.0, 0.1, 1.0)
 
 
-def test_a_dropped_group_says_so() -> None:
-    assert "dropped" in words(channels_svg(separable_graph(), {"block1": 0}))
-    assert "dropped" not in words(channels_svg(separable_graph(), {"block1": 4}))
+def test_the_tradeoff_says_what_is_measured_and_in_which_unit(trials: Trials) -> None:
+    chosen = trials[2].evaluation.policy.digest()
+    svg = tradeoff_svg(trials, trials[0], chosen, Metric.FLOPS, dense=2048, asked=1024, accuracy_is="agreement")
+    assert {
+        "MACs (% of the dense 2.05k)", "agreement on the search split, not tuned (%)", "uniform", "budget",
+        "exported, not tuned yet",
+    } <= words(svg)  # fmt: skip
+    absolute = words(tradeoff_svg(trials, None, None, Metric.FLOPS))
+    assert "MACs" in absolute
+    assert not {"uniform", "budget", "exported, not tuned yet"} & absolute
 
 
-def test_one_search_gives_one_picture(evaluations: list[Evaluation]) -> None:
-    assert history_svg(evaluations, evaluations[0]) == history_svg(evaluations, evaluations[0])
+def test_the_front_has_what_no_other_one_beats() -> None:
+    assert pareto([(3, 5), (1, 2), (2, 1), (2, 4), (4, 5), (1, 1)]) == [(1, 2), (2, 4), (3, 5)]
+    assert pareto([(1, 1), (1, 1)]) == [(1, 1)]
 
 
-def test_a_single_trial_is_a_picture_too(evaluations: list[Evaluation]) -> None:
-    assert "best so far" in words(history_svg(evaluations[:1], evaluations[0]))
+def test_every_layer_has_its_row_whatever_its_name(layers: tuple[LayerRow, ...]) -> None:
+    odd = replace(layers[0], layer="net.$a$<b>&_^{")
+    shown = words(layers_svg((odd, *layers[1:])))
+    assert any("net.$a$<b>&_^{" in word for word in shown)
+    assert any(word.endswith("12 w8a8") for word in shown)
+    assert any(word.endswith("10 of 10") for word in shown)
+    assert {"0.25", "0.5"} <= shown
+
+
+def test_a_dropped_layer_says_so(layers: tuple[LayerRow, ...]) -> None:
+    assert any(word.endswith("dropped") for word in words(layers_svg(layers)))
+    assert not any(word.endswith("dropped") for word in words(layers_svg(layers[:1])))
+
+
+def test_latencies_say_what_was_timed(details: Details) -> None:
+    shown = words(latency_svg(details.timed))
+    assert {"timed for the predictions", "candidate", "exported file", "predicted (ms)", "measured (ms)"} <= shown
+    assert "candidate" not in words(latency_svg((TimedNetwork("profile", 1.0, 1.0),)))
+
+
+def test_one_search_gives_one_picture(trials: Trials) -> None:
+    assert history_svg(trials, trials[0]) == history_svg(trials, trials[0])
+
+
+def test_a_single_trial_is_a_picture_too(trials: Trials) -> None:
+    assert "best so far" in words(history_svg(trials[:1], trials[0]))
+    assert "budget" in words(tradeoff_svg(trials[:1], None, None, Metric.FLOPS, dense=2048, asked=1024))
 
 
 def test_plots_are_written_under_their_names(tmp_path: Path) -> None:
-    write_plots(tmp_path / "plots", {"channels": "<svg/>"})
-    assert (tmp_path / "plots" / "channels.svg").read_text() == "<svg/>"
+    write_plots(tmp_path / "plots", {"layers": "<svg/>"})
+    assert (tmp_path / "plots" / "layers.svg").read_text() == "<svg/>"
 
 
-def test_importing_the_plots_does_not_load_matplotlib() -> None:
-    code = "import sys, automl.report.plots; sys.exit('matplotlib' in sys.modules)"
+def test_reports_load_neither_torch_nor_a_plotting_library() -> None:
+    code = (
+        "import sys, automl.pipeline.reporting, automl.pipeline.comparing; "
+        "sys.exit(bool({'torch', 'matplotlib'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
