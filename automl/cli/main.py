@@ -8,6 +8,7 @@ import typer
 from automl import __version__
 from automl.cli import (
     catalogues,
+    compare,
     describe,
     doctor,
     evaluate,
@@ -48,6 +49,7 @@ for name, command in (
     ("status", status.status),
     ("show", show.show),
     ("report", report.report),
+    ("compare", compare.compare),
     ("models", catalogues.models),
     ("datasets", catalogues.datasets),
     ("engines", catalogues.engines),
