@@ -1,6 +1,6 @@
 """`automl report`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +27,7 @@ def report(
     from automl.cli.targets import refuse_taken
     from automl.core.errors import InputError
 
+    names = list(dict.fromkeys(names))
     if to is not None and len(names) > 1:
         raise InputError(
             f"`--to` names one file, but {len(names)} runs were given. Name one run, leave `--to` out, or put them "
@@ -34,12 +35,10 @@ def report(
         )
     if to is not None:
         refuse_taken(to)
-    written, refused = _rendered(runs, names, to)
+    console = listing()
+    written, refused = _rendered(runs, names, to, lambda path: None if json else show_line(console, str(path)))
     if json:
         show_json([{"run": name, "report": str(path)} for name, path in written.items()])
-    else:
-        for path in written.values():
-            show_line(listing(), str(path))
     if show:
         _open(list(written.values()))
     if refused and len(names) == 1:
@@ -49,17 +48,20 @@ def report(
         raise InputError(f"{len(refused)} of {len(names)} runs have no report, the others do:\n  {said}")
 
 
-def _rendered(runs: Path, names: Sequence[str], to: Path | None) -> tuple[dict[str, Path], list[Exception]]:
-    """Run -> its page; and why others have none, which must not keep these from theirs."""
+def _rendered(
+    runs: Path, names: Sequence[str], to: Path | None, show: Callable[[Path], None]
+) -> tuple[dict[str, Path], list[Exception]]:
+    """Run -> its page, each shown as it is done; and why others have none, which must not keep these from theirs."""
     from automl.core.errors import AutoMLError
     from automl.pipeline.reporting import render_run
     from automl.store.run import open_run
 
     written: dict[str, Path] = {}
     refused: list[Exception] = []
-    for name in dict.fromkeys(names):
+    for name in names:
         try:
             written[name] = render_run(open_run(runs, name), to)
+            show(written[name])
         except AutoMLError as error:
             refused.append(error)
     return written, refused

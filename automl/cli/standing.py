@@ -17,7 +17,7 @@ from automl.search.registry import find_engine
 from automl.store.config import RunConfig, load_config
 from automl.store.ledger import WORKER
 from automl.store.run import Run
-from automl.store.trials import FAILURE, recall
+from automl.store.trials import failures, recall
 from automl.store.workers import SILENCE_S, Worker, workers
 
 State = Literal["searching", "stopped", "done"]
@@ -158,7 +158,7 @@ def _study(run: Run, config: RunConfig) -> StudyStanding:
         completed=len(found),
         running=sum(trial.state is TrialState.RUNNING for trial in trials),
         waiting=sum(trial.state is TrialState.WAITING for trial in trials),
-        failures=tuple(_reason(trial) for trial in trials if trial.state is TrialState.FAIL),
+        failures=tuple(failures(trials)),
         best=min((BestTrial(each.number, recall(each)) for each in found), key=_divergence, default=None),
         workers=tuple(_worker(worker, trials) for worker in crew),
     )
@@ -178,10 +178,6 @@ def _worker_state(worker: Worker) -> WorkerState:
         return "dead"
     silent_s = (datetime.now(UTC) - datetime.fromisoformat(worker.heard)).total_seconds()
     return "silent" if silent_s > SILENCE_S else "working"
-
-
-def _reason(trial: FrozenTrial) -> str:
-    return str(trial.user_attrs.get(FAILURE, "the process was killed"))
 
 
 def _divergence(trial: BestTrial) -> float:

@@ -67,7 +67,8 @@ def _trials(run: Run, config: RunConfig) -> tuple[list[CompletedTrial], list[str
     if address.path is not None and not address.path.is_file():  # opening would make one
         return [], []
     with open_study(address, make=address.path is not None) as study:
-        return completed_trials(study), failures(study)
+        found = study.get_trials(deepcopy=False)
+    return completed_trials(found), failures(found)
 
 
 def _nothing_yet(run: Run, reasons: list[str]) -> str:

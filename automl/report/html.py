@@ -42,7 +42,9 @@ from automl.store.manifest import Manifest
 from automl.store.trials import CompletedTrial
 
 _CAPTIONS = {
-    "tradeoff": "Every evaluated policy. What is worth most for its cost is on the line.",
+    "tradeoff": "Every evaluated policy; those that no other one beats in cost and accuracy are on the line. The "
+    "search goes by divergence, and the choice by other images, so that the exported one need not be among them. "
+    "Upright bars are 95% intervals.",
     "history": "The search, trial by trial, by the engine that proposed each.",
     "layers": "From the input down to the classes. Sensitivity stands where a channel group begins: what the network "
     "loses where that group alone is halved.",
@@ -218,8 +220,8 @@ def _disagreements(report: Report) -> str:
 
 
 def _example(example: Example) -> str:
-    label = "" if example.label is None else f"{example.label}; "
-    words = f"{label}dense says {example.dense}, exported {example.compressed}"
+    label = "No label" if example.label is None else f"Label {example.label}"
+    words = f"{label}; the dense network says {example.dense}, the exported one {example.compressed}"
     source = escape(f"data:image/png;base64,{example.png}")
     alt = escape(f"Test image {example.index}")
     return f'<figure><img src="{source}" alt="{alt}"><figcaption>{escape(words)}</figcaption></figure>'

@@ -1,6 +1,7 @@
 """The plots of a run, as SVG text."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def history_svg(trials: Sequence[CompletedTrial], uniform: CompletedTrial | None
     lines = [Entry("best so far", "best", "line")]
     lines += [Entry("uniform", "uniform", "dashes")] if uniform is not None else []
     top = legend(drawing, [*entries.values(), *lines], 0) + 22
-    x = Scale.of((1, len(trials)), _LEFT, _RIGHT)
+    x = replace(Scale.of((1, len(trials)), _LEFT, _RIGHT), whole=True)
     wide = min(divergences) > 0 and max(divergences) / min(divergences) > _WIDE_RANGE
     y = Scale.of(divergences, top + _HEIGHT, top, logarithmic=wide)
     axes(drawing, x, y, ("completed trials", "divergence from the dense network (nats)"))
@@ -85,7 +86,8 @@ def tradeoff_svg(
     costs = [unit * metric.of(trial.evaluation.cost) for trial in trials]
     shares = [100 * trial.evaluation.accuracy for trial in trials]
     x = Scale.of([*costs, *([] if asked is None else [unit * asked])], _LEFT, _RIGHT)
-    y = Scale.of(shares, top + _HEIGHT, top)
+    ends = [100 * end for _, each in shown for end in each.evaluation.accuracy_ci95]
+    y = Scale.of([*shares, *ends], top + _HEIGHT, top)
     of_dense = (
         f"{METRIC_WORDS[metric.value]} (% of the dense {amount(metric.value, dense)})" if dense else _unit(metric)
     )
@@ -105,8 +107,11 @@ def tradeoff_svg(
     if uniform is not None:
         _across(drawing, x, y(100 * uniform.evaluation.accuracy), "uniform")
     for entry, each in shown:
-        place = x(unit * metric.of(each.evaluation.cost)), y(100 * each.evaluation.accuracy)
-        drawing.marks([place], entry.color, entry.mark, f"{entry.words}: {percent(each.evaluation.accuracy)}")
+        worth, at = each.evaluation, x(unit * metric.of(each.evaluation.cost))
+        drawing.path([(at, y(100 * end)) for end in worth.accuracy_ci95], entry.color)
+        drawing.marks(
+            [(at, y(100 * worth.accuracy))], entry.color, entry.mark, f"{entry.words}: {percent(worth.accuracy)}"
+        )
     text = f"{len(trials)} evaluated policies, {len(front)} of which no other one beats in both."
     return drawing.svg("tradeoff", "What every evaluated policy keeps, over what it costs", text, y.start + _BELOW)
 
@@ -130,7 +135,7 @@ def layers_svg(rows: Sequence[LayerRow]) -> str:
     top = legend(drawing, [Entry("kept", "best", "square"), Entry("of the dense network", "soft", "line")], 0)
     losses = any(row.loss_at_half is not None for row in rows)
     bits = any(row.weight_bits < 32 for row in rows)
-    heads = [(0, "layer"), (130, "channels kept"), (278, "MACs"), (352, "loss at half (nats)" if losses else "")]
+    heads = [(0, "layer"), (130, "channels kept"), (278, "MACs"), (352, "loss (nats)" if losses else "")]
     for left, words in heads:
         drawing.text((left + 8, top + TEXT), words, color="soft")
     widest = max(row.outputs[0] for row in rows)

@@ -52,6 +52,8 @@ class Scale:
     """Pixel of `high`."""
     logarithmic: bool = False
     """Then both ends are above 0."""
+    whole: bool = False
+    """Whether only whole values are there, as of things that are counted."""
 
     @classmethod
     def of(cls, values: Iterable[float], start: float, end: float, *, logarithmic: bool = False) -> "Scale":
@@ -70,7 +72,7 @@ class Scale:
     def ticks(self, most: int = 6) -> list[float]:
         """Round values inside, at most about so many."""
         if not self.logarithmic:
-            return _round_values(self.low, self.high, most)
+            return _round_values(self.low, self.high, most, least_step=1.0 if self.whole else 0.0)
         powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for digits in ((1, 2, 5), (1,)):
             found = [digit * 10.0**power for power in powers for digit in digits]
@@ -198,8 +200,8 @@ def shortened(words: str, pixels: float) -> str:
     return f"{words[:front]}…{words[len(words) - (most - 1 - front) :]}"
 
 
-def _round_values(low: float, high: float, most: int) -> list[float]:
-    rough = (high - low) / most
+def _round_values(low: float, high: float, most: int, *, least_step: float = 0.0) -> list[float]:
+    rough = max((high - low) / most, least_step)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

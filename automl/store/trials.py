@@ -1,5 +1,6 @@
 """Trials as the study keeps them: what is known of each, and what it was found to be worth."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,22 +101,24 @@ def source_of(trial: FrozenTrial) -> Source:
 
 def completed(study: optuna.Study) -> list[Evaluation]:
     """The evaluation of every completed trial, in the order of the trials."""
-    return [trial.evaluation for trial in completed_trials(study)]
+    return [recall(trial) for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
 
 
-def completed_trials(study: optuna.Study) -> list[CompletedTrial]:
-    """Every completed trial, in the order of their numbers."""
-    found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+def completed_trials(trials: Iterable[FrozenTrial]) -> list[CompletedTrial]:
+    """Those of `trials` that are completed."""
     return [
-        CompletedTrial(x.number, str(x.user_attrs.get(ENGINE, "")), bool(x.user_attrs.get(GIVEN)), recall(x))
-        for x in found
+        CompletedTrial(
+            each.number, str(each.user_attrs.get(ENGINE, "")), bool(each.user_attrs.get(GIVEN)), recall(each)
+        )
+        for each in trials
+        if each.state is TrialState.COMPLETE
     ]
 
 
-def failures(study: optuna.Study) -> list[str]:
-    """The reason of every failed trial, in the order of their numbers."""
-    found = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-    return [str(trial.user_attrs.get(FAILURE, "the process was killed")) for trial in found]
+def failures(trials: Iterable[FrozenTrial]) -> list[str]:
+    """The reasons of those of `trials` that failed."""
+    failed = (trial for trial in trials if trial.state is TrialState.FAIL)
+    return [str(trial.user_attrs.get(FAILURE, "the process was killed")) for trial in failed]
 
 
 def evaluated(study: optuna.Study) -> int:

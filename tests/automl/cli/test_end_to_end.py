@@ -1,11 +1,13 @@
 """One small job through every command that works on a run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.automl.cli.conftest import Cli
+from tests.automl.report.pages import check_page
 
 QUICK = ["--limit", "240", "--finetune-epochs", "1", "--trials", "3", "--name", "job"]
 
@@ -39,9 +41,16 @@ def test_from_training_to_a_measured_file(automl: Cli) -> None:
     assert {name: Path(path).is_file() for name, path in value["files"].items()} == dict.fromkeys(value["files"], True)
     assert value["budgets"][0]["met"]
 
+    assert automl("report", "job", "--to", "page.html").code == 0
+    check_page(Path("page.html").read_text(encoding="utf-8"))
+    shutil.copytree("runs/job", "runs/before")
+
     tuned = automl("finetune", "job", "--epochs", "2", "--json")
     assert tuned.code == 0, tuned.err
     assert json.loads(tuned.out)["best"] == metrics["best"]
+    (pair,) = json.loads(automl("compare", "before", "job", "--json").out)["pairs"]
+    gain = json.loads(tuned.out)["finetuned"]["accuracy"] - metrics["finetuned"]["accuracy"]
+    assert pair["paired"]["difference"] == pytest.approx(gain)
     resumed = automl("resume", "job", "--trials", "+1", "--json")
     assert resumed.code == 0, resumed.err
     assert json.loads(resumed.out)["search"]["trials"] == 4

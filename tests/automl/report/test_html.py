@@ -61,7 +61,10 @@ def test_every_plot_that_there_is_something_for_is_inside(report: Report) -> Non
 def test_images_that_are_answered_differently_are_shown_with_both_answers(report: Report) -> None:
     page = check_page(render(report))
     assert page.tags.count("img") == 2
-    assert {"cat; dense says cat, exported dog", "dense says class 1, exported class 2"} <= set(page.text)
+    assert {
+        "Label cat; the dense network says cat, the exported one dog",
+        "No label; the dense network says class 1, the exported one class 2",
+    } <= set(page.text)
     # The fixture's exported network is wrong where the dense one is right twice, and never the other way round.
     assert "another answer to 2 of 100 test images: 2 that only the dense one has right, 0 that" in render(report)
 

@@ -49,6 +49,8 @@ def test_the_tradeoff_says_what_is_measured_and_in_which_unit(trials: Trials) ->
     absolute = words(tradeoff_svg(trials, None, None, Metric.FLOPS))
     assert "MACs" in absolute
     assert not {"uniform", "budget", "exported, not tuned yet"} & absolute
+    # The intervals of the fixture reach up to 100%.
+    assert "100" in words(svg)
 
 
 def test_the_front_has_what_no_other_one_beats() -> None:

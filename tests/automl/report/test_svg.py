@@ -1,3 +1,4 @@
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -30,6 +31,13 @@ def test_ticks_are_few_and_inside_whatever_the_range() -> None:
         ticks = scale.ticks()
         assert 2 <= len(ticks) <= 8
         assert all(scale.low <= tick <= scale.high for tick in ticks)
+
+
+@pytest.mark.parametrize("last", [1, 2, 3, 40, 1000])
+def test_what_is_counted_has_whole_ticks(last: int) -> None:
+    ticks = replace(Scale.of((1, last), 0, 100), whole=True).ticks()
+    assert 1 <= len(ticks) <= 8
+    assert all(tick == round(tick) for tick in ticks)
 
 
 def test_marks_at_one_place_are_drawn_once() -> None:
