@@ -43,6 +43,7 @@ def details(
         answers: To the test images, which are open by now.
     """
     return Details(
+        policy=policy.digest(),
         layers=layer_rows(subject, table, policy),
         timed=_timed(subject, policy, candidates, metrics),
         examples=examples(subject.splits.test, subject.splits.classes, answers),

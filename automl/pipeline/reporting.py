@@ -5,11 +5,11 @@ from pathlib import Path
 from automl.core.errors import RunError
 from automl.export.policy_file import read_policy
 from automl.pipeline.publishing import study_address
-from automl.report.details import read_details
+from automl.report.details import Details, read_details
 from automl.report.html import Report, report_plots, write_report
-from automl.report.metrics import read_metrics
+from automl.report.metrics import Metrics, read_metrics
 from automl.report.plots import write_plots
-from automl.store.answers import read_answers
+from automl.store.answers import ImageAnswers, read_answers
 from automl.store.config import RunConfig, load_config
 from automl.store.manifest import read_manifest
 from automl.store.run import Run
@@ -28,6 +28,7 @@ def read_report(run: Run) -> Report:
     metrics = read_metrics(run.metrics) if run.metrics.is_file() else None
     if metrics is None and not trials:
         raise RunError(_nothing_yet(run, reasons))
+    chosen = read_policy(run.policy).policy.digest() if metrics is not None else None
     return Report(
         name=run.name,
         config=config,
@@ -35,9 +36,9 @@ def read_report(run: Run) -> Report:
         trials=tuple(trials),
         failures=tuple(reasons),
         metrics=metrics,
-        chosen=read_policy(run.policy).policy.digest() if metrics is not None and run.policy.is_file() else None,
-        details=read_details(run.details) if metrics is not None and run.details.is_file() else None,
-        answers=read_answers(run.answers) if metrics is not None and run.answers.is_file() else None,
+        chosen=chosen,
+        details=_details(run, chosen),
+        answers=_answers(run, metrics),
     )
 
 
@@ -60,6 +61,20 @@ def render_run(run: Run, path: Path | None = None) -> Path:
         write_plots(run.plots, plots)
     write_report(path or run.report_html, report, plots)
     return path or run.report_html
+
+
+def _details(run: Run, chosen: str | None) -> Details | None:
+    """None where there are none, or a kill left those of an earlier result."""
+    found = read_details(run.details) if chosen is not None and run.details.is_file() else None
+    return found if found is not None and found.policy == chosen else None
+
+
+def _answers(run: Run, metrics: Metrics | None) -> ImageAnswers | None:
+    """None where there are none, or a kill left those of another result."""
+    if metrics is None or not run.answers.is_file():
+        return None
+    found = read_answers(run.answers)
+    return found if found.are_of(metrics.final.accuracy) else None
 
 
 def _trials(run: Run, config: RunConfig) -> tuple[list[CompletedTrial], list[str]]:

@@ -117,7 +117,7 @@ def _unlike(ours: RunResult, theirs: RunResult) -> str:
                 f"{each.label} does not have its answers to the test images, because an older version made it. "
                 f"`automl resume {each.path}` writes them."
             )
-        if not np.isclose(each.answers.right(each.answers.final).mean(), each.metrics.final.accuracy):
+        if not each.answers.are_of(each.metrics.final.accuracy):
             return (
                 f"the answers of {each.label} are of another result than its metrics.json. "
                 f"`automl resume {each.path}` writes both."

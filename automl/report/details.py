@@ -72,6 +72,8 @@ class Example:
 class Details:
     """Beside `metrics.json` and the trials."""
 
+    policy: str
+    """Digest of the policy that they are of."""
     layers: tuple[LayerRow, ...]
     """In the order of their first call."""
     timed: tuple[TimedNetwork, ...]
@@ -89,6 +91,7 @@ class Details:
         if value["format"] != FORMAT:
             raise ValueError(f"the format is {value['format']!r}")
         return cls(
+            policy=str(value["policy"]),
             layers=tuple(_layer(each) for each in value["layers"]),
             timed=tuple(TimedNetwork(**each) for each in value["timed"]),
             examples=tuple(Example(**each) for each in value["examples"]),

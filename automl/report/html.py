@@ -46,8 +46,8 @@ _CAPTIONS = {
     "search goes by divergence, and the choice by other images, so that the exported one need not be among them. "
     "Upright bars are 95% intervals.",
     "history": "The search, trial by trial, by the engine that proposed each.",
-    "layers": "From the input down to the classes. Sensitivity stands where a channel group begins: what the network "
-    "loses where that group alone is halved.",
+    "layers": "From the input down to the classes. The loss stands where a channel group begins: what the network "
+    "loses where that group alone is halved. Milliseconds, where they are shown, are predicted by the device's profile.",
     "latency": "Predictions are fitted to the round ones; the others they had not seen.",
 }
 
@@ -68,9 +68,9 @@ class Report:
     chosen: str | None
     """Digest of the policy of the result."""
     details: Details | None
-    """None where the run has no result, or is of a version that did not keep them."""
+    """None where the run has no result, or did not keep them."""
     answers: ImageAnswers | None
-    """To the test images; None where `details` is."""
+    """To the test images; None where the run has no result, or did not keep them."""
 
     @property
     def uniform(self) -> CompletedTrial | None:
@@ -170,12 +170,12 @@ def _differences(answers: ImageAnswers | None) -> str:
 
 
 def _missing(report: Report) -> str:
-    """What a page of an older version's run lacks, and how to get it."""
+    """What a page lacks where not everything was kept, and how to get it."""
     if report.metrics is None or (report.answers is not None and report.details is not None):
         return ""
     return paragraph(
-        f"This run was finished by an older version, which kept less than a whole report tells. `automl resume "
-        f"{report.name}` writes it: layer by layer, image by image.",
+        "An older version finished this run, or it was stopped while it wrote its result: less is kept than a whole "
+        f"report tells. `automl resume {report.name}` writes it: layer by layer, image by image.",
         "soft",
     )
 

@@ -135,18 +135,23 @@ def layers_svg(rows: Sequence[LayerRow]) -> str:
     top = legend(drawing, [Entry("kept", "best", "square"), Entry("of the dense network", "soft", "line")], 0)
     losses = any(row.loss_at_half is not None for row in rows)
     bits = any(row.weight_bits < 32 for row in rows)
-    heads = [(0, "layer"), (130, "channels kept"), (278, "MACs"), (352, "loss (nats)" if losses else "")]
-    for left, words in heads:
-        drawing.text((left + 8, top + TEXT), words, color="soft")
+    timed = any(row.latency_ms is not None for row in rows)
+    heads = [(8, "layer"), (138, "channels kept"), (286, "MACs"), (360, "loss (nats)" if losses else "")]
+    for left, words in [*heads, *([(324, "ms")] if timed else [])]:
+        drawing.text((left, top + TEXT), words, color="soft")
     widest = max(row.outputs[0] for row in rows)
+    wide = 28 if timed else 60
     most = max(row.macs[0] for row in rows) or 1
+    slowest = max((max(row.latency_ms) for row in rows if row.latency_ms is not None), default=0.0) or 1.0
     worst = max((row.loss_at_half or 0.0 for row in rows), default=0.0) or 1.0
     for place, row in enumerate(rows):
         y = top + 20 + place * _ROW
         drawing.text((8, y + TEXT), shortened(row.layer, 124), full=row.layer)
         _pair(drawing, (138, y + 2), 70 / widest, row.outputs)
         drawing.text((212, y + TEXT), _kept_words(row, bits=bits), color="soft", full=_said(row))
-        _pair(drawing, (286, y + 2), 60 / most, row.macs)
+        _pair(drawing, (286, y + 2), wide / most, row.macs)
+        if row.latency_ms is not None:
+            _pair(drawing, (324, y + 2), wide / slowest, row.latency_ms)
         if row.loss_at_half is not None:
             drawing.bar((360, y + 4), max(1.5, 36 * row.loss_at_half / worst), _ROW - 8, "ochre")
             drawing.text((400, y + TEXT), f"{row.loss_at_half:.2g}", color="soft")
@@ -200,7 +205,7 @@ def _across(drawing: Drawing, x: Scale, height: float, color: str) -> None:
     drawing.line((x.start, height), (x.end, height), color, dashed=True)
 
 
-def _pair(drawing: Drawing, corner: Point, scale: float, values: tuple[int, int]) -> None:
+def _pair(drawing: Drawing, corner: Point, scale: float, values: tuple[float, float]) -> None:
     """What is kept as a bar, inside the outline of what the dense network has."""
     drawing.bar(corner, scale * values[1], _ROW - 4, "best")
     drawing.bar(corner, scale * values[0], _ROW - 4, "soft", outline=True)

@@ -35,6 +35,10 @@ class ImageAnswers:
         """The network that was exported."""
         return next(name for name in reversed(_NETWORKS) if name in self.networks)
 
+    def are_of(self, accuracy: float) -> bool:
+        """Whether they are of a result of this accuracy, and not of an earlier or a later one."""
+        return bool(np.isclose(self.right(self.final).mean(), accuracy))
+
     def right(self, network: str) -> NDArray[np.bool_]:
         """Which answers are right, shape `(images,)`; without labels, which agree with the dense network."""
         truth = self.labels if bool((self.labels >= 0).all()) else self.networks["baseline"]

@@ -5,11 +5,15 @@ from pathlib import Path
 import pytest
 
 from automl.pipeline.reporting import render_run
+from automl.report.details import Details, LayerRow, write_details
 from automl.store.address import StudyAddress
+from automl.store.answers import write_answers
 from automl.store.study import open_study
-from tests.automl.cli.conftest import Cli, MakeRun, evaluation
+from tests.automl.cli.conftest import Cli, MakeRun, answers, evaluation
 from tests.automl.report.pages import check_page
 from tests.contracts.trials import fail
+
+LAYER = LayerRow("a", "conv", "a", (16, 4), (3, 3), (400, 100), 32, 32, None, 0.5, 0.75)
 
 
 @pytest.fixture
@@ -111,6 +115,19 @@ def test_a_run_without_answers_and_details_has_what_is_left(automl: Cli, make_ru
     html = run.report_html.read_text(encoding="utf-8")
     assert "How sure that is" not in html
     assert "automl resume a" in html
+
+
+def test_what_a_kill_left_of_another_result_is_not_told(automl: Cli, make_run: MakeRun) -> None:
+    run = make_run("a")
+    write_details(run.details, Details("of another policy", (LAYER,), (), ()))
+    write_answers(run.answers, answers(wrong=range(50)))
+    assert automl("report", "a").code == 0
+    html = run.report_html.read_text(encoding="utf-8")
+    assert "Every layer in numbers" not in html
+    assert "How sure that is" not in html
+    write_details(run.details, Details(evaluation(0.2).policy.digest(), (LAYER,), (), ()))
+    assert automl("report", "a").code == 0
+    assert "Every layer in numbers" in run.report_html.read_text(encoding="utf-8")
 
 
 def test_damaged_files_are_refused_by_name(automl: Cli, make_run: MakeRun) -> None:

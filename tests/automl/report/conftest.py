@@ -136,7 +136,9 @@ def details(layers: tuple[LayerRow, ...]) -> Details:
         TimedNetwork("profile", 4.0, 4.25), TimedNetwork("profile", 2.0, 1.875), TimedNetwork("candidate", 1.0, 1.125),
         TimedNetwork("result", 1.0, 1.25),
     )  # fmt: skip
-    return Details(layers, timed, (Example(1, png, "cat", "cat", "dog"), Example(9, png, None, "class 1", "class 2")))
+    return Details(
+        "digest", layers, timed, (Example(1, png, "cat", "cat", "dog"), Example(9, png, None, "class 1", "class 2"))
+    )
 
 
 @pytest.fixture

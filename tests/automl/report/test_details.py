@@ -7,7 +7,7 @@ from automl.report.details import Details, read_details, write_details
 
 
 def test_details_survive_the_way_through_their_file(tmp_path: Path, details: Details) -> None:
-    for written in (details, Details((), (), ())):
+    for written in (details, Details("", (), (), ())):
         write_details(tmp_path / "report.json", written)
         assert read_details(tmp_path / "report.json") == written
 

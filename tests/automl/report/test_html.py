@@ -97,7 +97,7 @@ def test_the_page_stays_small_whatever_the_network_and_the_search(
         )
         for number in range(1, 20_001)
     )
-    details = Details((row,) * layers, (), ())
+    details = Details("", (row,) * layers, (), ())
     check_page(render(replace(report, trials=(trials[0], *many), details=details)))
 
 

@@ -67,6 +67,11 @@ def test_every_layer_has_its_row_whatever_its_name(layers: tuple[LayerRow, ...])
     assert {"0.25", "0.5"} <= shown
 
 
+def test_layers_have_milliseconds_where_these_are_known(layers: tuple[LayerRow, ...]) -> None:
+    assert "ms" in words(layers_svg(layers))
+    assert "ms" not in words(layers_svg([replace(row, latency_ms=None) for row in layers]))
+
+
 def test_a_dropped_layer_says_so(layers: tuple[LayerRow, ...]) -> None:
     assert any(word.endswith("dropped") for word in words(layers_svg(layers)))
     assert not any(word.endswith("dropped") for word in words(layers_svg(layers[:1])))
