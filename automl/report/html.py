@@ -47,7 +47,7 @@ _CAPTIONS = {
     "Upright bars are 95% intervals.",
     "history": "The search, trial by trial, by the engine that proposed each.",
     "layers": "From the input down to the classes. The loss stands where a channel group begins: what the network "
-    "loses where that group alone is halved. Milliseconds, where they are shown, are predicted by the device's profile.",
+    "loses where that group alone is halved. Milliseconds, where there are any, are predicted by the device's profile.",
     "latency": "Predictions are fitted to the round ones; the others they had not seen.",
 }
 
