@@ -61,7 +61,7 @@ def profile(
 def _write_pack(out: Path, given: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from automl.cli.settings import bits_of, resolved
+    from automl.pipeline.settings import bits_of, resolved
 
     _check_suffix(out, ".zip")
     as_they_are = ("model", "data", "input_size", "threads", "runtime", "min_keep", "limit")

@@ -91,8 +91,7 @@ def search(
     from automl.cli.outcome import show_json
     from automl.cli.result import show_outcome
     from automl.cli.session import conversation
-    from automl.cli.settings import bits_of, resolved
-    from automl.store.password import to_environment
+    from automl.pipeline.settings import bits_of, resolved
 
     given = {
         "budget": tuple(budget) if budget else None,
@@ -104,7 +103,7 @@ def search(
         "trials": trials,
         "time_s": None if time is None else seconds("--time", time),
         "trial_time_s": None if trial_time is None else seconds("--trial-time", trial_time),
-        "storage": None if storage is None else to_environment(storage),
+        "storage": storage,
         "seed": seed,
         "device": device,
         "input_size": input_size,

@@ -33,8 +33,8 @@ def train(
     """Train the dense network alone, the baseline of later searches, and measure it on the test images."""
     from automl.cli.outcome import show_json
     from automl.cli.session import conversation
-    from automl.cli.settings import resolved
     from automl.core.errors import InputError
+    from automl.pipeline.settings import resolved
 
     if out is not None and out.suffix != ".safetensors":
         raise InputError(f"`--out` must end in .safetensors, but got {out}. Write {out.with_suffix('.safetensors')}.")

@@ -124,6 +124,22 @@ def read_settings(text: str, source: str) -> dict[str, Any]:
         table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source} must be TOML, but is not: {error}. Correct the line.") from error
+    return typed_settings(table, source)
+
+
+def typed_settings(table: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Some settings from a table of any values, checked.
+
+    Args:
+        table: Setting -> value.
+        source: Whose they are, for the messages.
+
+    Returns:
+        Field of `RunConfig` -> value, lists as tuples; only what the table says.
+
+    Raises:
+        InputError: If a setting is unknown, or a value has the wrong type.
+    """
     _refuse_unknown(table, source)
     hints = get_type_hints(RunConfig)
     return {name: _typed(name, value, hints[name], source) for name, value in table.items()}
@@ -149,7 +165,7 @@ def _refuse_unknown(table: Mapping[str, Any], source: str) -> None:
 
 def _typed(name: str, value: Any, hint: Any, source: str) -> Any:
     accepted = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    if get_origin(hint) is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
+    if get_origin(hint) is tuple and isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return tuple(value)
     if type(value) in accepted:  # `isinstance` would take a bool for an int
         return value

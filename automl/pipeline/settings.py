@@ -1,4 +1,4 @@
-"""From options and a TOML file to the settings of a run."""
+"""From what was asked, in options or arguments, and a TOML file to the settings of a run."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +10,7 @@ from automl.core.budget import Budget
 from automl.core.errors import InputError
 from automl.core.paths import at_home
 from automl.models.reach import refuse_unreachable
-from automl.store.config import RunConfig, read_settings
+from automl.store.config import RunConfig, read_settings, typed_settings
 from automl.store.files import read_text
 
 DEFAULT_MODEL = "cifar_resnet20"
@@ -20,16 +20,18 @@ _FOLDER = "imagefolder:"
 
 
 def resolved(file: Path | None, given: Mapping[str, Any], *, needs_budget: bool = True) -> RunConfig:
-    """The defaults, overridden by the file, overridden by the options; paths made absolute, so that runs can move on.
+    """The defaults, overridden by the file, overridden by what was asked; paths made absolute, so that runs can move.
+
+    A password in the URL of a database goes to the environment.
 
     Args:
         file: TOML with any setting of `RunConfig`.
-        given: Setting -> value; None where the option was not given.
+        given: Setting -> value; None where nothing was asked.
         needs_budget: Whether a missing budget is refused.
 
     Raises:
-        InputError: If the file cannot be read or breaks a rule, no budget is given or it does not parse, or
-            pretrained weights are out of reach.
+        InputError: If the file cannot be read or breaks a rule, a value has the wrong type, no budget is given or it
+            does not parse, the storage is no URL, or pretrained weights are out of reach.
     """
     values: dict[str, Any] = {"model": DEFAULT_MODEL, "data": DEFAULT_DATA}
     if file is not None:
@@ -38,12 +40,12 @@ def resolved(file: Path | None, given: Mapping[str, Any], *, needs_budget: bool 
         except (OSError, ValueError) as error:
             raise InputError(f"`--config` must name a readable UTF-8 file, but {file} is not: {error}.") from error
         values |= read_settings(text, str(file))
-    values |= {name: value for name, value in given.items() if value is not None}
+    values |= typed_settings({name: value for name, value in given.items() if value is not None}, "this call")
     if not needs_budget:
         values.setdefault("budget", ("1flops",))
     if "budget" not in values:
         raise InputError("A search needs a budget. Give one, such as `--budget 0.25flops`.")
-    config = _with_absolute_paths(RunConfig(**values))
+    config = _without_password(_with_absolute_paths(RunConfig(**values)))
     # Refused here already, because what comes next imports torch for seconds.
     Budget.parse(config.budget)
     if config.weights == PRETRAINED:
@@ -62,6 +64,14 @@ def bits_of(precision: str | None, bits: str | None) -> str | None:
     if precision == "fp32" and bits is not None:
         raise InputError(f"A network in fp32 has no bit-widths, but got `--bits {bits}`. Leave one of them out.")
     return INT8 if precision == "int8" and bits is None else bits
+
+
+def _without_password(config: RunConfig) -> RunConfig:
+    if config.storage is None:
+        return config
+    from automl.store.password import to_environment  # SQLAlchemy takes a tenth of a second
+
+    return replace(config, storage=to_environment(config.storage))
 
 
 def _with_absolute_paths(config: RunConfig) -> RunConfig:

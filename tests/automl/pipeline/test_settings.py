@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from automl.cli.settings import DEFAULT_DATA, DEFAULT_MODEL, resolved
 from automl.core.errors import InputError
+from automl.pipeline.settings import DEFAULT_DATA, DEFAULT_MODEL, resolved
 
 
 def test_options_override_the_file_which_overrides_the_defaults(tmp_path: Path) -> None:
@@ -44,3 +45,22 @@ def test_pretrained_is_no_path() -> None:
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"`--config` must name a readable UTF-8 file, but .*none\.toml"):
         resolved(tmp_path / "none.toml", {})
+
+
+def test_a_password_goes_to_the_environment_wherever_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "from before")
+    file = tmp_path / "search.toml"
+    file.write_text('budget = ["0.5flops"]\nstorage = "postgresql://me:secret@host/db"\n')
+    assert resolved(file, {}).storage == "postgresql://me@host/db"
+    assert os.environ["PGPASSWORD"] == "secret"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"trials": "40"}, "`trials` in this call must be int, but got '40'"), ({"trails": 40}, "Did you mean `trials`")],
+)
+def test_values_of_the_wrong_type_and_unknown_settings_are_refused(given: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        resolved(None, {"budget": ("0.5flops",), **given})
