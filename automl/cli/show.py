@@ -62,7 +62,7 @@ def _show_run(runs: Path, name: str, *, json: bool) -> None:
     if json:
         policy = None if result is None else _policy_json(result)
         metrics = None if found.metrics is None else found.metrics.to_json()
-        files = {key: str(path) for key, path in _files(run).items()}
+        files = {key: str(path) for key, path in run.files().items()}
         show_json({**found.to_json(), "metrics": metrics, "policy": policy, "files": files})
         return
     console = listing()
@@ -122,22 +122,8 @@ def _show_bits(console: "Console", bits: Mapping[str, "BitWidths"]) -> None:
 def _show_files(console: "Console", run: "Run") -> None:
     from automl.cli.listing import show_line
 
-    for path in _files(run).values():
+    for path in run.files().values():
         show_line(console, str(path))
-
-
-def _files(run: "Run") -> dict[str, Path]:
-    """The files of the run that are there."""
-    files = {
-        "onnx": run.onnx,
-        "weights": run.weights,
-        "policy": run.policy,
-        "metrics": run.metrics,
-        "report": run.report_html,
-        "trials": run.trials_csv,
-        "log": run.log,
-    }
-    return {key: path for key, path in files.items() if path.is_file()}
 
 
 def _policy_json(content: "PolicyFile") -> dict[str, Any]:

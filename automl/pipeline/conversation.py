@@ -1,6 +1,7 @@
 """How a long job speaks to whoever started it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -49,3 +50,14 @@ class Conversation:
             self.progress.advance(f"loss {report.loss:.3f}, selection {percent(report.accuracy)}")
 
         return show
+
+
+@contextmanager
+def narrated(*, verbose: bool) -> Iterator[Conversation]:
+    """What a caller in Python hears while the body runs: progress on stderr, or nothing; exceptions alone stop it."""
+    if not verbose:
+        yield Conversation.silent()
+        return
+    console = Console(stderr=True, highlight=False)
+    with Progress(console) as progress:
+        yield Conversation(console, progress, lambda: False)

@@ -1,19 +1,14 @@
 """The search problem of a config, for those who bring a searcher of their own."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
 
 from automl.core.problem import Problem
 from automl.evaluate.evaluator import ModelEvaluator
-from automl.pipeline.conversation import Conversation
+from automl.pipeline.conversation import narrated
 from automl.pipeline.held import held
 from automl.pipeline.runs import train_baseline
 from automl.pipeline.searching import dense_network, pose
 from automl.pipeline.sensitivity import measured_sensitivity
-from automl.report.progress import Progress
 from automl.store.config import RunConfig
 
 
@@ -33,7 +28,7 @@ def open_problem(config: RunConfig, *, runs: Path = Path("runs"), verbose: bool 
     Raises:
         InputError: If any setting, file, network or budget breaks its rule; nothing has been trained then.
     """
-    with _conversation(verbose) as conversation:
+    with narrated(verbose=verbose) as conversation:
         subject = train_baseline(config, runs, conversation)
         dense = dense_network(subject)
         for note in dense.recovery.notes:
@@ -41,13 +36,3 @@ def open_problem(config: RunConfig, *, runs: Path = Path("runs"), verbose: bool 
         table = measured_sensitivity(subject, dense, conversation)
     evaluator = ModelEvaluator(dense, subject.cost_model, held(subject, subject.splits.search))
     return pose(subject, table, evaluator)
-
-
-@contextmanager
-def _conversation(verbose: bool) -> Iterator[Conversation]:
-    if not verbose:
-        yield Conversation.silent()
-        return
-    console = Console(stderr=True, highlight=False)
-    with Progress(console) as progress:
-        yield Conversation(console, progress, lambda: False)

@@ -118,6 +118,19 @@ class Run:
         """The report, in one file."""
         return self.path / "report.html"
 
+    def files(self) -> dict[str, Path]:
+        """What is there of `onnx`, `weights`, `policy`, `metrics`, `report`, `trials` and `log`, by these names."""
+        paths = {
+            "onnx": self.onnx,
+            "weights": self.weights,
+            "policy": self.policy,
+            "metrics": self.metrics,
+            "report": self.report_html,
+            "trials": self.trials_csv,
+            "log": self.log,
+        }
+        return {name: path for name, path in paths.items() if path.is_file()}
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keeps every other process out of this run; the kernel lets go when this one ends, however it ends.
