@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test check format
+.PHONY: search test check format docs
 
 search: .venv/.installed
 	$(BIN)/automl search --budget 0.25flops
@@ -19,6 +19,13 @@ check: .venv/.installed-dev
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.installed-docs
+	$(BIN)/zensical build --strict
+
+.venv/.installed-docs: .venv/.installed
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
 
 .venv/.installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -17,7 +17,11 @@ SMALL_MULTIPLE = 4
 
 @dataclass(frozen=True, slots=True)
 class WidthRule:
-    """How widths are rounded, and the least that is kept."""
+    """How widths are rounded, and the least that is kept.
+
+    Raises:
+        InputError: If the multiple is below 1, or the ratio not in [0, 1].
+    """
 
     multiple: int
     """Kept widths are multiples of this. Runtimes are slow on depthwise layers whose width is not a multiple of 4."""

@@ -19,7 +19,11 @@ class Metric(Enum):
     LATENCY = "latency"
 
     def of(self, cost: Cost) -> float:
-        """This metric's value in `cost`: MACs, parameters, bytes, BOPs or milliseconds."""
+        """This metric's value in `cost`: MACs, parameters, bytes, BOPs or milliseconds.
+
+        Raises:
+            BudgetError: If this is the latency and `cost` has none.
+        """
         values = {
             Metric.FLOPS: cost.macs,
             Metric.PARAMS: cost.params,

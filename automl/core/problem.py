@@ -62,7 +62,7 @@ class Problem:
         return [float(each) for each in (self.values(policy) - least) / np.maximum(most - least, 1.0)]
 
     def values(self, policy: CompressionPolicy) -> NDArray[np.int64]:
-        """The policy's value of each knob; the most bits for layers that went with their branch."""
+        """The policy's value of each knob, shape `(knobs,)`; the most bits for layers that went with their branch."""
         found = values_of(self.knobs, policy)
         return np.array([found.get(knob.name, knob.choices[-1]) for knob in self.knobs], dtype=np.int64)
 
