@@ -35,9 +35,11 @@ def test_the_tutorial_ends_with_a_file_within_the_budget_that_reads_a_digit(
     assert f"{100 * metrics['finetuned']['accuracy']:.1f}%" in said  # `show` and `evaluate` say it
 
 
-def test_the_python_page_searches_resumes_and_opens_a_problem(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_page_searches_is_refused_and_opens_a_problem(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = run_page("api.md", here)
-    assert names["result"].metrics.search.trials == 4
+    assert names["result"].metrics.search.trials == 3
     assert names["result"].run.parent == here / "runs"
     assert "BudgetError 2 A budget must be reachable" in capsys.readouterr().out
 
