@@ -3,7 +3,7 @@
 import ast
 import inspect
 import re
-from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -26,15 +26,18 @@ def quotes(section: str) -> list[str]:
     return [" ".join(quote.replace("> ", "", 1).replace("\n> ", " ").split()) for quote in found]
 
 
-def templates() -> Iterator[tuple[str, re.Pattern[str]]]:
+@cache
+def templates() -> tuple[tuple[str, re.Pattern[str]], ...]:
     """(error, what its message looks like) of every place in the code that makes one."""
-    for top in ("automl", "envs", "search_spaces"):
-        for file in (ROOT / top).rglob("*.py"):
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS:
-                    pattern = template(node.args[0]) if node.args else None
-                    if pattern is not None:
-                        yield node.func.id, re.compile(pattern)
+    calls = (
+        node
+        for top in ("automl", "envs", "search_spaces")
+        for file in (ROOT / top).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS and node.args
+    )
+    found = ((ast.unparse(call.func), template(call.args[0])) for call in calls)
+    return tuple((error, re.compile(pattern)) for error, pattern in found if pattern is not None)
 
 
 def template(message: ast.expr) -> str | None:
