@@ -6,6 +6,7 @@ from pathlib import Path
 
 from automl.core.errors import InputError
 from automl.core.policy import CompressionPolicy
+from automl.core.user_code import Named
 from automl.export.policy_file import read_policy
 from automl.pipeline.conversation import narrated
 from automl.pipeline.runs import resume_run, start_run
@@ -151,6 +152,8 @@ def resume(
     *,
     trials: int | None = None,
     more: int | None = None,
+    model: str | None = None,
+    data: str | None = None,
     runs: str | Path = "runs",
     verbose: bool = True,
 ) -> SearchResult:
@@ -160,6 +163,8 @@ def resume(
         run: Name of a run in `runs`, or path of its folder.
         trials: New number of trials in all, at least 1; None keeps it.
         more: Trials to add to those that are completed, at least 1, in place of `trials`.
+        model: The run's model, where it is code of yours, which is imported only if you name it again.
+        data: The run's data, the same.
         runs: Folder of all runs.
         verbose: Whether to show on stderr what happens, and the final table.
 
@@ -176,7 +181,7 @@ def resume(
     if more is not None and more < 1:
         raise InputError(f"`more` must be at least 1 trial, but got {more}. Leave it out to add none.")
     with narrated(verbose=verbose) as conversation:
-        folder, metrics = resume_run(Path(runs), str(run), trials, more, conversation)
+        folder, metrics = resume_run(Path(runs), str(run), trials, more, conversation, Named(model, data))
         show_result(conversation.console, metrics)
     return _result(folder, metrics)
 
