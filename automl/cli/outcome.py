@@ -12,6 +12,7 @@ from automl.core.errors import AutoMLError, InputError
 from automl.core.terminal import printable
 
 INTERRUPTED = 130
+AT_ONCE = "Interrupted at once. What was finished is kept; a run goes on with `automl resume RUN`."
 _BAD_PATHS = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
 """What the system says of a path that cannot be, whatever the disk holds."""
 
@@ -22,12 +23,13 @@ def run_and_exit(app: typer.Typer) -> int:
         result = app(standalone_mode=False)
     except AutoMLError as error:
         _complain(str(error))
+        _show_notes(error)
         return error.exit_code
     except Exception as error:
         return _other(error)
     code = result if isinstance(result, int) else 0
     if code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
-        _complain("Interrupted at once. What was finished is kept; a run goes on with `automl resume RUN`.")
+        _complain(AT_ONCE)
     return code
 
 
@@ -42,9 +44,11 @@ def _other(error: Exception) -> int:
         return _refused_by_typer(error)
     if isinstance(error, OSError) and error.errno is not None:
         _complain(f"The system refused: {error}. Check the path, the permissions and the free space.")
+        _show_notes(error)
         return InputError.exit_code if error.errno in _BAD_PATHS else 1
     traceback.print_exc()
     _complain(f"This is a fault of automl: {type(error).__name__}: {error}. Please report it with the lines above.")
+    _show_notes(error)
     return 1
 
 
@@ -56,6 +60,12 @@ def _refused_by_typer(error: Any) -> int:
         sys.stderr.write(f"{printable(error.ctx.get_usage())}\n" if getattr(error, "ctx", None) else "")
         _complain(error.format_message())
     return int(error.exit_code)
+
+
+def _show_notes(error: BaseException) -> None:
+    """How the run ended in which this was raised."""
+    for note in getattr(error, "__notes__", ()):
+        sys.stderr.write(f"{printable(note)}\n")
 
 
 def _complain(message: str) -> None:

@@ -7,7 +7,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from automl.cli.allocator import keep_freed_memory
+from automl.cli.outcome import AT_ONCE
 from automl.cli.ranks import helpers
+from automl.core.errors import InterruptedRunError
 
 if TYPE_CHECKING:
     from automl.pipeline.conversation import Conversation
@@ -46,6 +48,16 @@ def conversation() -> Iterator["Conversation"]:
     try:
         with Progress(console) as progress:
             yield Conversation(console, progress, flag, helpers())
+    except KeyboardInterrupt as interrupt:
+        raise _at_once(interrupt) from interrupt
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _at_once(interrupt: KeyboardInterrupt) -> InterruptedRunError:
+    """The same as a refusal: typer would forget what a KeyboardInterrupt says of the run."""
+    stopped = InterruptedRunError(AT_ONCE)
+    for note in getattr(interrupt, "__notes__", ()):
+        stopped.add_note(note)
+    return stopped

@@ -1,7 +1,6 @@
 """Whole runs: start one, go on with one, fine-tune or export what one has found."""
 
 import logging
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -12,9 +11,9 @@ from optuna.trial import TrialState
 from torch import nn
 
 from automl.core.budget import Metric
-from automl.core.errors import InputError, InterruptedRunError, RunError
+from automl.core.errors import AutoMLError, InputError, InterruptedRunError, NoFeasiblePolicyError, RunError
 from automl.core.policy import CompressionPolicy, checked_policy
-from automl.core.user_code import NOTHING, Named, names_code
+from automl.core.user_code import NOTHING, Named
 from automl.evaluate.dense import DenseNetwork
 from automl.export.policy_file import read_policy
 from automl.export.weights_file import read_weights
@@ -22,6 +21,7 @@ from automl.pipeline.baseline import describe_start, ensure_baseline
 from automl.pipeline.clocking import clock
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.coverage import coverage
+from automl.pipeline.ending import MORE, ending
 from automl.pipeline.exporting import export_network
 from automl.pipeline.finishing import finish
 from automl.pipeline.held import held
@@ -29,6 +29,7 @@ from automl.pipeline.profiling import device_lines
 from automl.pipeline.promotion import candidates, promote
 from automl.pipeline.publishing import run_study
 from automl.pipeline.rebuilding import rebuilt
+from automl.pipeline.reporting import render_run
 from automl.pipeline.results import budget_lines
 from automl.pipeline.searching import Found, dense_network, run_search
 from automl.pipeline.settling import settle
@@ -285,6 +286,7 @@ def _check_space(folder: Path, subject: Subject) -> None:
 
 
 def _through(run: Run, subject: Subject, runs: Path, conversation: Conversation) -> Metrics:
+    conversation.progress.plan(_phases(subject))
     try:
         ensure_baseline(subject, runs, run.state / "baseline.safetensors", conversation)
         dense = dense_network(subject)
@@ -292,15 +294,30 @@ def _through(run: Run, subject: Subject, runs: Path, conversation: Conversation)
         found, policies = _candidates(run, subject, found, conversation)
         best = promote(run, subject, dense, policies, conversation)
         return finish(run, subject, dense, found, best, conversation)
-    except InterruptedRunError as stopped:
-        again = shlex.join(["automl", "resume", run.name, *_code_options(subject.config)])
-        raise InterruptedRunError(f"{stopped} Go on with `{again}`.") from stopped
+    except BaseException as error:
+        if isinstance(error, InterruptedRunError) and subject.config.storage is None:
+            with suppress(AutoMLError):  # before the first trial there is nothing to report
+                render_run(run)
+        more = MORE if isinstance(error, NoFeasiblePolicyError) else ()
+        error.add_note("\n".join(ending(run, subject.config, *more)))
+        raise
 
 
-def _code_options(config: RunConfig) -> list[str]:
-    """What a command must name again to go on with a run of the user's own code."""
-    specs = {"--model": config.model, "--data": config.data}
-    return [word for option, spec in specs.items() if names_code(spec) for word in (option, spec)]
+def _phases(subject: Subject) -> list[str]:
+    """What a whole run consists of, in order; an earlier session may have done some of it."""
+    config = subject.config
+    timing = ["Timing"] if subject.latency is not None and subject.clocked else []
+    return [
+        *([] if subject.network.trained else ["Baseline"]),
+        "Sensitivity",
+        *timing,
+        "Search",
+        *timing,
+        "Promotion",
+        *([] if config.finetune_epochs == 0 else ["Fine-tune"]),
+        *([] if config.bits is None or config.finetune_epochs == 0 else ["Quantize"]),
+        "Export",
+    ]
 
 
 def _candidates(

@@ -26,6 +26,7 @@ from automl.pipeline.held import held
 from automl.pipeline.publishing import publish_run, run_study, study_address
 from automl.pipeline.sensitivity import rank_correlation, sensitivity_table
 from automl.pipeline.subject import Subject
+from automl.report.progress import Progress
 from automl.report.quantity import percent
 from automl.runtime.host_lock import computing
 from automl.search.curves import curves
@@ -62,6 +63,26 @@ class Found:
     """Policies measured; the other trials found theirs in the cache."""
     seconds: float
     """Wall time of all trials, earlier sessions included."""
+
+
+class _Standing:
+    """Shows, trial by trial, the best so far beside the uniform policy."""
+
+    def __init__(self, problem: Problem, progress: Progress) -> None:
+        self._problem, self._progress = problem, progress
+        self._digest = uniform_policy(problem).digest()
+        self._best: Evaluation | None = None
+        self._uniform: Evaluation | None = None
+
+    def take(self, evaluation: Evaluation) -> Evaluation:
+        """Takes what a trial came to; returns the best so far."""
+        if self._uniform is None and evaluation.policy.digest() == self._digest:
+            self._uniform = evaluation
+        if self._best is None or evaluation.divergence < self._best.divergence:
+            self._best = evaluation
+        used = self._problem.budget.used(self._best.cost, self._problem.dense)
+        self._progress.found(self._best, self._uniform, used)
+        return self._best
 
 
 def dense_network(subject: Subject) -> DenseNetwork:
@@ -180,18 +201,22 @@ def _run_trials(
     asked = config.trials if engine.most_trials is None else min(config.trials, engine.most_trials)
     table = TrialsTable(run.trials_csv, study, problem.knobs)
     earlier = _defended(study, problem, evaluator)
+    standing = _Standing(problem, conversation.progress)
+    for each in earlier:
+        standing.take(each)
 
     def show(report: TrialReport) -> None:
         if report.best is report.evaluation and not report.ours:
             evaluator.defend(report.best.policy)
         if crew.leads:
             table.update()
-        best = report.best
+        best = standing.take(report.evaluation)
         conversation.progress.advance(
-            f"KL {report.evaluation.divergence:.3f}, best {best.divergence:.3f}, not tuned {percent(best.accuracy)}"
+            f"KL {report.evaluation.divergence:.3f}",
+            known=f"best {best.divergence:.3f}, not tuned {percent(best.accuracy)}",
         )
 
-    conversation.progress.phase("Search", asked, earlier)
+    conversation.progress.phase("Search", asked, len(earlier))
     deadline = None if config.time_s is None else time.monotonic() + config.time_s
     with curves(run.curves if config.tensorboard else None) as log:
         search(
@@ -203,6 +228,7 @@ def _run_trials(
             deadline=deadline,
             stop=conversation.stop,
             on_trial=show,
+            on_failure=conversation.progress.failed,
             folder=run.state / "agent" if crew.leads else None,
             log=log,
             crew=crew,
@@ -215,14 +241,14 @@ def _run_trials(
         raise InterruptedRunError(f"The search was stopped after {len(completed(study))} of {asked} trials.")
 
 
-def _defended(study: optuna.Study, problem: Problem, evaluator: ModelEvaluator) -> int:
-    """Lets new policies race against the best of earlier sessions, and returns how many trials those completed."""
+def _defended(study: optuna.Study, problem: Problem, evaluator: ModelEvaluator) -> list[Evaluation]:
+    """Lets new policies race against the best of earlier sessions, and returns what those came to."""
     earlier = completed(study)
     for each in earlier:
         checked_policy(problem.graph, each.policy)  # that of another network breaks surgery
     if earlier:
         evaluator.defend(lowest_divergence(earlier).policy)
-    return len(earlier)
+    return earlier
 
 
 def _trial_seconds(study: optuna.Study) -> float:

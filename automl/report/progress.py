@@ -1,52 +1,59 @@
-"""Live progress: a bar on a terminal, plain lines elsewhere."""
+"""Live progress: a view of the whole job on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
-from rich.table import Column
+from rich.live import Live
 from rich.text import Text
 
+from automl.core.evaluation import Evaluation
 from automl.core.terminal import printable
+from automl.report.live import LiveView, Phase, best_line, clock_time
 
 _LEAST_SECONDS_APART = 1.0
 """Plain lines come at most this often, apart from the last of a phase."""
+_PER_SECOND = 2.0
+"""Drawings; a thread of its own makes them, so that steps wait for none."""
+_LONGEST_REASON = 160
 
 
 class Progress:
-    """Shows which phase runs, how far it is, what the caller says of it, and the time left."""
+    """Shows which phases there are, how far the running one is, what was found so far, and the time left."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         """Shows nothing yet.
 
         Args:
-            console: Where to show it; a bar if it is a terminal, else a line per step.
+            console: Where to show it; a live view if it is a terminal, else a line per step.
             clock: Seconds from any start.
         """
         self._console = console
         self._clock = clock
-        self._bar = _bar(console) if console.is_terminal else None
-        self._task: TaskID | None = None
-        self._name, self._total = "", 0
-        self._first = self._done = 0
-        self._started = self._last_line = 0.0
+        self._view = LiveView(clock)
+        self._live: Live | None = None
+        self._phase, self._place = Phase(""), -1
+        self._last_line = 0.0
 
     def __enter__(self) -> Self:
-        """Starts the live display."""
-        if self._bar is not None:
-            self._bar.start()
+        """Makes the live display, which the first phase starts: what is refused before leaves no trace of it."""
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            self._live = Live(self._view, console=self._console, refresh_per_second=_PER_SECOND)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends the live display; the phases stay on the screen."""
-        if self._bar is not None:
-            self._bar.stop()
+        """Ends the live display; what it shows stays on the screen."""
+        self._phase.over = error is None or self._phase.done >= self._phase.total
+        if self._live is not None:
+            self._live.stop()
+
+    def plan(self, names: Iterable[str]) -> None:
+        """Says which phases are to come, in this order; one that does not begin is passed over."""
+        self._view.phases += [Phase(name) for name in names]
 
     def phase(self, name: str, total: int, done: int = 0) -> None:
         """Begins a phase; the one before it is over, unless it has the same name: then its count is corrected.
@@ -56,52 +63,73 @@ class Progress:
             total: Steps in all.
             done: Steps that an earlier session has taken.
         """
-        same = self._name == name
-        self._name, self._total, self._first, self._done = name, total, done, done
-        self._started, self._last_line = self._clock(), float("-inf")
-        if self._bar is None:
-            return
-        if self._task is not None and same:
-            self._bar.reset(self._task, total=total, completed=done, message="")
-            return
-        if self._task is not None:
-            self._bar.stop_task(self._task)
-        self._task = self._bar.add_task(name, total=total, completed=done, message="")
+        phase = self._phase if self._phase.name == name else self._next(name)
+        now_s = self._clock()
+        phase.total, phase.first, phase.done, phase.message = total, done, done, ""
+        phase.begun_s = phase.stepped_s = now_s
+        self._phase, self._last_line = phase, float("-inf")
+        if self._live is not None:
+            self._live.start(refresh=True)
 
-    def advance(self, message: str = "") -> None:
-        """Counts one step of the phase, and says something of it."""
-        self._done += 1
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self._done, message=printable(message))
-        elif self._due():
-            self._last_line = self._clock()
-            self._console.print(Text(printable(self._line(message))), soft_wrap=True)
+    def advance(self, message: str = "", known: str = "") -> None:
+        """Counts one step of the phase, and says something of it.
 
-    def _due(self) -> bool:
-        return self._done >= self._total or self._clock() - self._last_line >= _LEAST_SECONDS_APART
+        Args:
+            message: What the step came to.
+            known: What plain lines say after it, because nothing else does there: the live view shows it by itself.
+        """
+        phase = self._phase
+        phase.done += 1
+        phase.stepped_s, phase.message = self._clock(), message
+        if self._live is None and self._due(phase):
+            self._last_line = phase.stepped_s
+            self._print(_line(phase, ", ".join(words for words in (message, known) if words)))
 
-    def _line(self, message: str) -> str:
-        said = f": {message}" if message else ""
-        return f"{self._name} {self._done}/{self._total}{said}{self._time_left()}"
+    def found(self, best: Evaluation, uniform: Evaluation | None, used: float) -> None:
+        """Takes what the search has found once a trial is completed.
 
-    def _time_left(self) -> str:
-        left = self._total - self._done
-        if left <= 0:
-            return ""
-        seconds = round((self._clock() - self._started) / (self._done - self._first) * left)
-        return f" ({seconds // 60}:{seconds % 60:02d} left)"
+        Args:
+            best: Of the lowest divergence so far.
+            uniform: The uniform policy; None while it is not evaluated.
+            used: Share of the tightest budget that `best` takes.
+        """
+        self._view.best = best_line(best, uniform, used)
+        self._view.history.append(best.divergence)
+
+    def failed(self, number: int, reason: str) -> None:
+        """Takes why a trial failed.
+
+        Args:
+            number: Of the trial.
+            reason: In any length; its first words are shown, on one line.
+        """
+        words = " ".join(reason.split())[:_LONGEST_REASON]
+        self._view.failures.append(f"trial {number}: {words}")
+        if self._live is None:
+            self._print(f"Trial {number} failed: {words}")
+
+    def _next(self, name: str) -> Phase:
+        """The planned phase of this name, or a new one where none is to come; what is in front of it is over."""
+        phases = self._view.phases
+        to_come = range(self._place + 1, len(phases))
+        place = next((place for place in to_come if phases[place].name == name), None)
+        if place is None:
+            place = self._place + 1
+            phases.insert(place, Phase(name))
+        for phase in phases[:place]:
+            phase.over = True
+        self._place = place
+        return phases[place]
+
+    def _due(self, phase: Phase) -> bool:
+        return phase.done >= phase.total or self._clock() - self._last_line >= _LEAST_SECONDS_APART
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(printable(line)), soft_wrap=True)
 
 
-def _bar(console: Console) -> RichProgress:
-    return RichProgress(
-        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, min_width=9)),
-        BarColumn(bar_width=12),
-        MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=5)),
-        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(no_wrap=True, min_width=7)),
-        # What does not fit is cut here, and nowhere else.
-        TextColumn(
-            "{task.fields[message]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
-        ),
-        console=console,
-        expand=True,
-    )
+def _line(phase: Phase, words: str) -> str:
+    left_s = phase.left_s(phase.stepped_s)
+    said = f": {words}" if words else ""
+    left = "" if left_s is None else f" ({clock_time(left_s)} left)"
+    return f"{phase.name} {phase.done}/{phase.total}{said}{left}"

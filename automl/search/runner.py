@@ -56,6 +56,7 @@ def search(
     deadline: float | None,
     stop: Callable[[], bool],
     on_trial: Callable[[TrialReport], None],
+    on_failure: Callable[[int, str], None] = lambda number, reason: None,
     folder: Path | None = None,
     log: Log = silent,
     crew: Crew = _ALONE,
@@ -77,6 +78,7 @@ def search(
         deadline: No trial starts after this time of `time.monotonic()`, once there is a result.
         stop: Polled before each trial; where it says True, the search ends with what it has.
         on_trial: Called for each completed trial, those of other workers included.
+        on_failure: Called with number and reason of each trial that failed, those of other workers included.
         folder: Where the engine may keep what it goes on from.
         log: Takes the curves of the search, one point per completed trial, and those of an engine that learns.
         crew: The workers of the study.
@@ -92,7 +94,8 @@ def search(
     cache = EvaluationCache(lambda policy: _finite(problem.evaluate(policy)))
     tally = Tally(asked, crew.name, cache)
     mirror = Mirror(engine.sampler(problem, Session(seed, asked, folder, log, _number(crew))))
-    for _ in tally.news(_looked(study, ledger, crew, patience)):
+    earlier = _looked(study, ledger, crew, patience)
+    for _ in (*tally.news(earlier), *tally.failures(earlier)):
         pass  # of earlier sessions, which have reported them
     failures: list[str] = []
     queued = not crew.leads
@@ -102,6 +105,8 @@ def search(
         for report in tally.news(found):
             log(_curves(report), report.done)
             on_trial(report)
+        for number, reason in tally.failures(found):
+            on_failure(number, reason)
         enough = tally.done >= asked and not _left_behind(found, crew)
         if enough or stop() or (tally.best is not None and _passed(deadline)):
             break

@@ -8,7 +8,7 @@ from automl.core.evaluation import Evaluation
 from automl.search.cache import EvaluationCache
 from automl.search.engine import TrialReport
 from automl.store.ledger import WORKER
-from automl.store.trials import recall, source_of
+from automl.store.trials import failures, recall, source_of
 
 
 class Tally:
@@ -18,6 +18,7 @@ class Tally:
         """Of a search that ends with so many, as the worker of that name sees it; `cache` learns of each."""
         self._asked, self._worker, self._cache = asked, worker, cache
         self._counted: set[int] = set()
+        self._failed: set[int] = set()
         self.best: Evaluation | None = None
         """The one with the lowest divergence; of equal ones the first."""
 
@@ -31,6 +32,14 @@ class Tally:
         for trial in trials:
             if trial.state is TrialState.COMPLETE and trial.number not in self._counted:
                 yield self._report(trial)
+
+    def failures(self, trials: Sequence[FrozenTrial]) -> Iterator[tuple[int, str]]:
+        """(number, reason) of each trial that failed since the last call."""
+        for trial in trials:
+            if trial.state is TrialState.FAIL and trial.number not in self._failed:
+                self._failed.add(trial.number)
+                (reason,) = failures([trial])
+                yield trial.number, reason
 
     def _report(self, trial: FrozenTrial) -> TrialReport:
         evaluation = recall(trial)

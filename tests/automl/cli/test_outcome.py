@@ -84,5 +84,18 @@ def test_what_a_file_says_cannot_pass_for_a_message_of_ours(
     assert capsys.readouterr().err == "error: '\\x1b[2J' is no name.\n  error: All is lost.\n"
 
 
+@pytest.mark.parametrize("kind", [SearchError, OSError, ZeroDivisionError])
+def test_how_a_run_ended_stands_below_what_ended_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: type[Exception]
+) -> None:
+    error = kind(5, "It failed.") if kind is OSError else kind("It failed.")
+    error.add_note("Run      runs/a\x1b[2J\nGo on    automl resume a")
+    assert outcome(monkeypatch, error) == 1
+    *_, message, run, again = capsys.readouterr().err.splitlines()
+    assert message.startswith("error: ")
+    assert "It failed." in message
+    assert (run, again) == ("Run      runs/a\\x1b[2J", "Go on    automl resume a")
+
+
 def test_a_path_that_cannot_be_is_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome(monkeypatch, OSError(36, "File name too long", "x" * 300)) == 2

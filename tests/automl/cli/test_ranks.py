@@ -125,7 +125,7 @@ def test_a_finetuning_in_two_processes_outlives_ctrl_c_and_ends_as_in_one(tmp_pa
     begun.send_signal(signal.SIGINT)
     stopped = ended(begun)
     assert stopped.code != 0
-    assert stopped.err.count("Go on with `automl resume shared --model") == 1
+    assert stopped.err.count("Go on    automl resume shared --model") == 1
 
     resumed = ended(torchrun("resume", "shared", *NET, cwd=tmp_path))
     assert resumed.code == 0, resumed.err

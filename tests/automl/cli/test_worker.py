@@ -91,6 +91,8 @@ def test_a_worker_goes_on_where_the_leading_process_was_stopped_and_that_one_fin
     leads.send_signal(signal.SIGTERM)
     _, err = leads.communicate(timeout=120)
     assert leads.returncode == 130, err
+    assert "Run      runs/mine\n" in err
+    assert err.endswith("Go on    automl resume mine\n")
     (before,) = json.loads(automl("status", "mine", "--json").out)
     assert 0 < before["trials"] < 60
 

@@ -35,8 +35,10 @@ def run(
     deadline: float | None = None,
     stop: Callable[[], bool] = lambda: False,
     reports: list[TrialReport] | None = None,
+    failed: list[tuple[int, str]] | None = None,
 ) -> Evaluation:
     heard: list[TrialReport] = [] if reports is None else reports
+    lost: list[tuple[int, str]] = [] if failed is None else failed
     return search(
         separable_problem(evaluate),
         study,
@@ -46,6 +48,7 @@ def run(
         deadline=deadline,
         stop=stop,
         on_trial=heard.append,
+        on_failure=lambda number, reason: lost.append((number, reason)),
     )
 
 
@@ -90,6 +93,15 @@ def test_a_failed_trial_keeps_its_reason_and_the_search_goes_on(
     assert [trial.number for trial in failed] == [2]
     assert reason in failed[0].user_attrs[FAILURE]
     assert len(completed(study)) == 6
+
+
+def test_each_failed_trial_is_reported_once_with_its_reason() -> None:
+    study, failed = optuna.create_study(), list[tuple[int, str]]()
+    run(failing_on({2, 4}, broken), study, failed=failed)
+    assert failed == [(2, "RuntimeError: out of memory"), (4, "RuntimeError: out of memory")]
+    failed.clear()
+    run(SeparableEvaluator(), study, trials=8, failed=failed)
+    assert failed == []
 
 
 def test_five_failures_in_a_row_end_the_search_with_the_reason() -> None:
