@@ -70,9 +70,9 @@ class LiveView:
         rows = self._rows(options)
         if rows:
             yield Text("")
-            facts = Table.grid(padding=(0, 2, 0, 0))
-            facts.add_column(no_wrap=True)
-            facts.add_column(no_wrap=True, overflow=_overflow(options))
+            facts = Table.grid(padding=(0, 2, 0, 0), expand=True)
+            facts.add_column(no_wrap=True, min_width=9)
+            facts.add_column(no_wrap=True, overflow=_overflow(options), ratio=1)
             for name, words in rows:
                 facts.add_row(Text(f"  {name}"), Text(printable(words)))
             yield facts

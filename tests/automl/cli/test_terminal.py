@@ -126,6 +126,8 @@ def test_a_search_into_a_file_is_plain_lines(folder: Path) -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f▁▂▃▄▅▆▇█✓▸]", text)
     assert lines[-4:] == last_lines("piped")
     steps = [line for line in lines if re.match(rf"({'|'.join(PHASES)}) \d+/\d+", line)]
-    assert re.search(r"^Search 6/6: KL \d+\.\d{3}, best \d+\.\d{3}, not tuned \d+\.\d%$", "\n".join(steps), re.MULTILINE)
+    assert re.search(
+        r"^Search 6/6: KL \d+\.\d{3}, best \d+\.\d{3}, not tuned \d+\.\d%$", "\n".join(steps), re.MULTILINE
+    )
     # What a step says is one line, however long; tables alone have blank lines around them.
     assert all(line.strip() for line in lines[: lines.index(steps[-1])])

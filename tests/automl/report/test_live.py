@@ -48,7 +48,7 @@ def test_done_running_and_coming_phases_are_told_apart() -> None:
     _, baseline, sensitivity, search, finetune, *_ = drawn(full_view(), 80)
     assert baseline.startswith("✓ Baseline")
     assert "30/30" in baseline
-    assert "0:41  loss 0.5, selection 98.2%" in baseline
+    assert "0:41       loss 0.5, selection 98.2%" in baseline
     assert sensitivity == "✓ Sensitivity"
     assert search.startswith("▸ Search")
     # 250 of 1,000 in 50 s: 150 s for the others, of which 10 s have passed.
@@ -99,7 +99,8 @@ def test_a_history_without_a_step_or_with_nothing_to_take_a_logarithm_of(values:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0:00"), (7.4, "0:07"), (59.6, "1:00"), (750, "12:30"), (3599.7, "1:00:00"), (3723, "1:02:03")]
+    ("seconds", "words"),
+    [(0, "0:00"), (7.4, "0:07"), (59.6, "1:00"), (750, "12:30"), (3599.7, "1:00:00"), (3723, "1:02:03")],
 )
 def test_hours_show_only_where_there_are_some(seconds: float, words: str) -> None:
     assert clock_time(seconds) == words
