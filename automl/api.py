@@ -100,7 +100,7 @@ def search(
         epochs: Of the baseline's training.
         finetune_epochs: Of the fine-tuning; 0 skips it.
         limit: Most images that are used.
-        tensorboard: Whether to write the curves of the search.
+        tensorboard: Whether to write the curves of search and training.
         config: TOML file with any of the settings above.
         runs: Folder of all runs.
         verbose: Whether to show on stderr what happens, and the final table.

@@ -81,7 +81,7 @@ def search(
     finetune_epochs: Annotated[int | None, typer.Option(help="Epochs of the fine-tuning; 0 skips it.")] = None,
     limit: Limit = None,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write the curves of the search for TensorBoard.")
+        bool, typer.Option("--tensorboard", help="Write the curves of search and training for TensorBoard.")
     ] = False,
     config: Config = None,
     runs: Runs = RUNS,

@@ -8,6 +8,7 @@ from pathlib import Path
 from automl.core.errors import WeightsError
 from automl.export.weights_file import WeightsInfo, read_weights, write_weights
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.epochs import followed
 from automl.pipeline.helpers import Job
 from automl.pipeline.network import Network
 from automl.pipeline.sharing import sharing
@@ -19,7 +20,9 @@ CACHE = ".cache"
 """Folder beside the runs that holds trained baselines; it can be deleted at any time."""
 
 
-def ensure_baseline(subject: Subject, runs: Path, saved: Path | None, conversation: Conversation) -> None:
+def ensure_baseline(
+    subject: Subject, runs: Path, saved: Path | None, conversation: Conversation, curves: Path | None = None
+) -> None:
     """Trains the subject's network in place, unless it is trained already.
 
     Looks in the run's own `saved` file first, then in the cache beside the runs. A training that was stopped or
@@ -30,6 +33,7 @@ def ensure_baseline(subject: Subject, runs: Path, saved: Path | None, conversati
         runs: Folder of all runs.
         saved: The run's own copy, written if it is not there; None for no run.
         conversation: Shows the epochs.
+        curves: Folder of event files for TensorBoard; None for none.
 
     Raises:
         InterruptedRunError: If the user stopped the training.
@@ -45,7 +49,7 @@ def ensure_baseline(subject: Subject, runs: Path, saved: Path | None, conversati
         if _loaded(cached, subject, key):
             conversation.say(f"Baseline: reused from {cached}.")
         else:
-            _train(subject, cached.with_suffix(".checkpoint"), key, conversation)
+            _train(subject, cached.with_suffix(".checkpoint"), key, conversation, curves)
             write_weights(cached, subject.model, info)
             cached.with_suffix(".checkpoint").unlink(missing_ok=True)
     if saved is not None:
@@ -87,10 +91,13 @@ def _loaded(path: Path, subject: Subject, key: str) -> bool:
     return True
 
 
-def _train(subject: Subject, checkpoint: Path, key: str, conversation: Conversation) -> None:
+def _train(subject: Subject, checkpoint: Path, key: str, conversation: Conversation, curves: Path | None) -> None:
     recipe, splits = _recipe(subject), subject.splits
     job = Job(None, rounded=False, recipe=recipe, taught=False)
-    with sharing(subject, job, subject.model, conversation) as team:
+    with (
+        sharing(subject, job, subject.model, conversation) as team,
+        followed("Baseline", recipe.epochs, curves, conversation) as on_epoch,
+    ):
         train(
             subject.model,
             train_set=splits.train,
@@ -100,7 +107,7 @@ def _train(subject: Subject, checkpoint: Path, key: str, conversation: Conversat
             seed=subject.config.seed,
             device=subject.device,
             checkpoint=checkpoint,
-            on_epoch=conversation.epochs("Baseline", recipe.epochs),
+            on_epoch=on_epoch,
             stop=conversation.stop,
             fingerprint=key,
             team=team,

@@ -11,6 +11,7 @@ from automl.compress.quantized import QuantizedNetwork
 from automl.core.policy import CompressionPolicy
 from automl.evaluate.dense import DenseNetwork
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.epochs import curves_of, followed
 from automl.pipeline.helpers import Job
 from automl.pipeline.sharing import sharing
 from automl.pipeline.subject import Subject
@@ -34,7 +35,7 @@ def distil(
     """Trains `student` in place, with the processes that help; a recipe of 0 epochs leaves it as it is.
 
     Args:
-        run: Keeps the checkpoint.
+        run: Keeps the checkpoint, and the curves where they were asked for.
         subject: Has the data and the seed.
         dense: The teacher.
         policy: What made the student; another policy's checkpoint is not gone on with.
@@ -52,7 +53,10 @@ def distil(
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     splits = subject.splits
     job = Job(policy, isinstance(student, QuantizedNetwork), recipe, taught=True)
-    with sharing(subject, job, student, conversation) as team:
+    with (
+        sharing(subject, job, student, conversation) as team,
+        followed(phase, recipe.epochs, curves_of(run, subject.config), conversation) as on_epoch,
+    ):
         train(
             student,
             train_set=splits.train,
@@ -63,7 +67,7 @@ def distil(
             device=subject.device,
             teacher=dense.model,
             checkpoint=run.state / f"{phase.lower().replace('-', '')}-{key[:16]}.checkpoint",
-            on_epoch=conversation.epochs(phase, recipe.epochs),
+            on_epoch=on_epoch,
             stop=conversation.stop,
             fingerprint=key,
             team=team,

@@ -22,6 +22,7 @@ from automl.pipeline.clocking import clock
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.coverage import coverage
 from automl.pipeline.ending import MORE, ending
+from automl.pipeline.epochs import curves_of
 from automl.pipeline.exporting import export_network
 from automl.pipeline.finishing import finish
 from automl.pipeline.held import held
@@ -288,7 +289,8 @@ def _check_space(folder: Path, subject: Subject) -> None:
 def _through(run: Run, subject: Subject, runs: Path, conversation: Conversation) -> Metrics:
     conversation.progress.plan(_phases(subject))
     try:
-        ensure_baseline(subject, runs, run.state / "baseline.safetensors", conversation)
+        saved = run.state / "baseline.safetensors"
+        ensure_baseline(subject, runs, saved, conversation, curves_of(run, subject.config))
         dense = dense_network(subject)
         found = run_search(run, subject, dense, conversation)
         found, policies = _candidates(run, subject, found, conversation)

@@ -22,6 +22,7 @@ from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.evaluator import ModelEvaluator
 from automl.pipeline.boosting import boosted
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.epochs import curves_of
 from automl.pipeline.held import held
 from automl.pipeline.publishing import publish_run, run_study, study_address
 from automl.pipeline.sensitivity import rank_correlation, sensitivity_table
@@ -218,7 +219,7 @@ def _run_trials(
 
     conversation.progress.phase("Search", asked, len(earlier))
     deadline = None if config.time_s is None else time.monotonic() + config.time_s
-    with curves(run.curves if config.tensorboard else None) as log:
+    with curves(curves_of(run, config)) as log:
         search(
             problem,
             study,

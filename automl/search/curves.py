@@ -1,4 +1,4 @@
-"""Curves of a search as TensorBoard shows them."""
+"""Curves of a search and of its trainings as TensorBoard shows them."""
 
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 from automl.core.errors import InputError
 
 Log = Callable[[Mapping[str, float], int], None]
-"""(name of a curve -> value, number of completed trials)."""
+"""(name of a curve -> value, number of completed trials or of epochs)."""
 
 
 def silent(values: Mapping[str, float], step: int) -> None:
@@ -28,7 +28,7 @@ def refuse_without_tensorboard() -> None:
 def curves(folder: Path | None) -> Iterator[Log]:
     """Writes what it is told to event files in `folder`; to nowhere where that is None.
 
-    A search that goes on adds a file; points of trials that it repeats stand in for the older ones.
+    What goes on adds a file; points that it repeats stand in for the older ones.
     """
     if folder is None:
         yield silent

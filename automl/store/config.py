@@ -62,7 +62,7 @@ class RunConfig:
     first_last_bits: int = 8
     """Bits of weights and inputs of the first and the last layer."""
     tensorboard: bool = False
-    """Whether the curves of the search are written for TensorBoard."""
+    """Whether the curves of search and training are written for TensorBoard."""
     importance: str = "obs"
     """How channels are ranked: `obs`, `l1`, `l2`, `taylor`, `bn` or `random`."""
     storage: str | None = None

@@ -35,6 +35,8 @@ class Learner:
         self._model, self._recipe, self._lockstep = model, recipe, lockstep
         self.optimizer = _optimizer(model, recipe)
         self.schedule = _schedule(self.optimizer, recipe, max(1, steps))
+        self.learning_rate = recipe.learning_rate
+        """Of the last step."""
 
     def learn(self, images: Tensor, labels: Tensor, teacher_logits: Tensor | None) -> float:
         """One step; returns the loss.
@@ -58,6 +60,7 @@ class Learner:
                 f"gradient {norm:g}. Lower the learning rate of {self._recipe.learning_rate:g}, "
                 "or check the images and the weights for NaN."
             )
+        self.learning_rate = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
         self.schedule.step()
         return value

@@ -32,6 +32,8 @@ class EpochReport:
     """Mean training loss of the epoch."""
     accuracy: float
     """On the selection split, in [0, 1]; agreement with the teacher where there are no labels."""
+    learning_rate: float
+    """Of its last step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,8 @@ def train(
                 if checkpoint is not None:
                     write_checkpoint(checkpoint, session.checkpoint(), identity)
                 if on_epoch is not None:
-                    on_epoch(EpochReport(session.epoch, recipe.epochs, loss, session.score.accuracy))
+                    accuracy, rate = session.score.accuracy, session.learning_rate
+                    on_epoch(EpochReport(session.epoch, recipe.epochs, loss, accuracy, rate))
         session.finish()
     kept = session.kept
     _log.info("Kept epoch %d of %d: selection accuracy %.4f", kept.epoch, recipe.epochs, kept.score.accuracy)

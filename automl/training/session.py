@@ -80,6 +80,11 @@ class Session:
         """Wall time of this session and of those before."""
         return self._seconds_before + time.monotonic() - self._began
 
+    @property
+    def learning_rate(self) -> float:
+        """Of the last step."""
+        return self._learner.learning_rate
+
     def run_epoch(self, stop: Callable[[], bool] | None) -> float:
         """One pass over the training set and a measurement; returns the mean loss."""
         losses = []

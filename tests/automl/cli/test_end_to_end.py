@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.automl.cli.conftest import Cli
 from tests.automl.report.pages import check_page
@@ -16,7 +17,7 @@ QUICK = ["--limit", "240", "--finetune-epochs", "1", "--trials", "3", "--name", 
 def test_from_training_to_a_measured_file(automl: Cli) -> None:
     trained = automl("train", "--limit", "240", "--epochs", "2", "--out", "net.safetensors")
     assert trained.code == 0, trained.err
-    searched = automl("search", "--budget", "0.5flops", "--weights", "net.safetensors", *QUICK, "--json")
+    searched = automl("search", "--budget", "0.5flops", "--weights", "net.safetensors", *QUICK, "--tensorboard", "--json")
     assert searched.code == 0, searched.err
     metrics = json.loads(searched.out)
     assert metrics["best"]["macs"] <= 0.5 * metrics["baseline"]["macs"]
@@ -48,6 +49,10 @@ def test_from_training_to_a_measured_file(automl: Cli) -> None:
     tuned = automl("finetune", "job", "--epochs", "2", "--json")
     assert tuned.code == 0, tuned.err
     assert json.loads(tuned.out)["best"] == metrics["best"]
+    events = EventAccumulator("runs/job/tensorboard")
+    events.Reload()
+    assert {event.step for event in events.Scalars("search/divergence")} == {1, 2, 3}
+    assert {event.step for event in events.Scalars("fine-tune/learning rate")} == {1, 2}
     (pair,) = json.loads(automl("compare", "before", "job", "--json").out)["pairs"]
     gain = json.loads(tuned.out)["finetuned"]["accuracy"] - metrics["finetuned"]["accuracy"]
     assert pair["paired"]["difference"] == pytest.approx(gain)

@@ -1,4 +1,5 @@
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,14 @@ def test_the_network_holds_the_weights_that_the_result_speaks_of(tiny_net: TinyN
     result = run(tiny_net, replace(RECIPE, learning_rate=1.0, epochs=6), reports=reports)
     assert result.accuracy >= max(report.accuracy for report in reports)
     assert share_right(tiny_net.eval(), bars(64, seed=1)) == result.accuracy
+
+
+def test_an_epoch_says_the_rate_of_its_last_step(tiny_net: TinyNet) -> None:
+    reports: list[EpochReport] = []
+    run(tiny_net, replace(RECIPE, schedule="cosine", epochs=2), reports=reports)
+    steps = 96 // RECIPE.batch_size
+    expected = [RECIPE.learning_rate * (1 + math.cos(math.pi * (n * steps - 1) / (2 * steps))) / 2 for n in (1, 2)]
+    assert [report.learning_rate for report in reports] == pytest.approx(expected)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny_net: TinyNet) -> None:
