@@ -9,6 +9,7 @@ from automl import __version__
 from automl.cli import (
     catalogues,
     compare,
+    dashboard,
     describe,
     doctor,
     evaluate,
@@ -50,6 +51,7 @@ for name, command in (
     ("show", show.show),
     ("report", report.report),
     ("compare", compare.compare),
+    ("dashboard", dashboard.dashboard),
     ("models", catalogues.models),
     ("datasets", catalogues.datasets),
     ("engines", catalogues.engines),

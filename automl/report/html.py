@@ -41,7 +41,7 @@ from automl.store.files import write_text
 from automl.store.manifest import Manifest
 from automl.store.trials import CompletedTrial
 
-_CAPTIONS = {
+CAPTIONS = {
     "tradeoff": "Every evaluated policy; those that no other one beats in cost and accuracy are on the line. The "
     "search goes by divergence, and the choice by other images, so that the exported one need not be among them. "
     "Upright bars are 95% intervals.",
@@ -50,6 +50,7 @@ _CAPTIONS = {
     "loses where that group alone is halved. Milliseconds, where there are any, are predicted by the device's profile.",
     "latency": "Predictions are fitted to the round ones; the others they had not seen.",
 }
+"""Name of a plot -> what its reader should know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def render_report(report: Report, plots: Mapping[str, str]) -> str:
     """
     metrics = report.metrics
     sections = [
-        paragraph(_said(report), "verdict"),
+        paragraph(sentence(report), "verdict"),
         paragraph(f"{report.config.model} on {report.config.data}, budget {', '.join(report.config.budget)}", "soft"),
         _failures(report.failures),
         *([] if metrics is None else _result(metrics)),
@@ -126,8 +127,8 @@ def write_report(path: Path, report: Report, plots: Mapping[str, str]) -> None:
     write_text(path, render_report(report, plots))
 
 
-def _said(report: Report) -> str:
-    """The sentence on top."""
+def sentence(report: Report) -> str:
+    """The one on top: what the run has come to, or how far it is."""
     if report.metrics is not None:
         return verdict(report.metrics, report.answers)
     best = min(report.trials, key=lambda trial: trial.evaluation.divergence)
@@ -228,7 +229,7 @@ def _example(example: Example) -> str:
 
 
 def _figures(plots: Mapping[str, str], names: Iterable[str]) -> list[str]:
-    return [figure(plots[name], _CAPTIONS[name]) for name in names if name in plots]
+    return [figure(plots[name], CAPTIONS[name]) for name in names if name in plots]
 
 
 def _notes(metrics: Metrics) -> list[str]:

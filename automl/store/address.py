@@ -64,6 +64,12 @@ class StudyAddress:
         return Path(self.url.database or "") if self.url.drivername == "sqlite" else None
 
     @property
+    def engine_url(self) -> str:
+        """What SQLAlchemy is to open, password and all; never shown."""
+        # Of a file the URL only names the dialect: Optuna would read braces and question marks of a path in it.
+        return "sqlite:///study.db" if self.path is not None else self.url.render_as_string(hide_password=False)
+
+    @property
     def engine_settings(self) -> dict[str, Any]:
         """How SQLAlchemy is to connect."""
         if self.path is not None:
@@ -71,6 +77,15 @@ class StudyAddress:
         settings = {"connect_timeout": _CONNECT_S, "application_name": "automl"}
         # A connection that the server has closed meanwhile is replaced before it is used.
         return {"pool_pre_ping": True, "connect_args": settings}
+
+    @property
+    def reading_settings(self) -> dict[str, Any]:
+        """The same, for connections on which the database refuses to write."""
+        if self.path is not None:
+            return {"creator": partial(connect, self.path, read_only=True)}
+        settings = self.engine_settings
+        settings["connect_args"]["options"] = "-c default_transaction_read_only=on"
+        return settings
 
     def __str__(self) -> str:
         """For people: the file, or the URL without its password."""

@@ -7,11 +7,11 @@ from pathlib import Path
 _LOCK_TIMEOUT_S = 60
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """A connection with a write-ahead log, which makes a commit survive a kill at a third of the time."""
     # The pool, not the thread, says who uses a connection.
     connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S, check_same_thread=False)
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"query_only={int(read_only)}"):
         connection.execute(f"PRAGMA {pragma}")
     return connection
 

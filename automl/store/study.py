@@ -51,10 +51,8 @@ def _opened(address: StudyAddress) -> BulkStorage:
         reason = damage(address.path)
         if reason is not None:
             _refuse(address, reason)
-    # Of a file the URL only names the dialect: Optuna would read braces and question marks of a path in it.
-    url = "sqlite:///study.db" if address.path is not None else address.url.render_as_string(hide_password=False)
     try:
-        return _with_tables(url, address)
+        return _with_tables(address)
     except RuntimeError as error:  # The tables are those of another version of Optuna.
         _refuse(address, str(error))
     except (SQLAlchemyError, StorageInternalError) as error:
@@ -84,16 +82,16 @@ def _refuse_missing(address: StudyAddress) -> None:
         raise _no_study(address, [])
 
 
-def _with_tables(url: str, address: StudyAddress) -> BulkStorage:
+def _with_tables(address: StudyAddress) -> BulkStorage:
     """The database, with Optuna's tables, which another process may be making at this moment."""
     for pause_s in (0.1, 0.5, 2.0):
         try:
-            return BulkStorage(url, engine_kwargs=address.engine_settings)
+            return BulkStorage(address.engine_url, engine_kwargs=address.engine_settings)
         except DBAPIError as error:
             if "already exists" not in str(error):
                 raise
             time.sleep(pause_s)
-    return BulkStorage(url, engine_kwargs=address.engine_settings)
+    return BulkStorage(address.engine_url, engine_kwargs=address.engine_settings)
 
 
 def _found(storage: BulkStorage, address: StudyAddress, make: bool) -> optuna.Study:
