@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from http.client import HTTPConnection
+from pathlib import Path
 from urllib.parse import urlsplit
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -60,13 +61,13 @@ def test_a_page_of_others_under_a_name_of_theirs_is_refused() -> None:
 
 
 def test_only_this_machine_can_connect() -> None:
-    def listening(url: str) -> str:
-        port = f":{urlsplit(url).port:04X} "
-        with open("/proc/net/tcp") as table, open("/proc/net/tcp6") as table6:
-            (row,) = [line for line in [*table, *table6] if port in line.split(" ", 5)[4] + " "]
-        return row.split()[1].split(":")[0]
+    def listening(url: str) -> list[str]:
+        tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+        rows = [line.split() for table in tables for line in table]
+        places = [local.split(":") for _, local, _, state, *_ in rows if state == "0A"]  # those that listen
+        return [address for address, port in places if int(port, 16) == urlsplit(url).port]
 
-    assert served(listening) == ["0100007F"]  # 127.0.0.1, little-endian
+    assert served(listening) == [["0100007F"]]  # 127.0.0.1, its last byte first
 
 
 def test_a_port_that_is_taken_is_refused() -> None:

@@ -1,5 +1,8 @@
 """A headless Chromium that opens a page, spoken to through a pipe: no driver and no other package is needed."""
 
+import base64
+import importlib.resources
+import importlib.util
 import json
 import os
 import select
@@ -21,14 +24,53 @@ _FLAGS = (
 )  # fmt: skip
 _LOOK = """JSON.stringify({
     width: document.documentElement.scrollWidth,
+    height: document.documentElement.scrollHeight,
     background: getComputedStyle(document.body).backgroundColor,
     text: document.querySelector('h1').textContent,
+    pale: (() => {
+        const numbers = color => color.match(/[\\d.]+/g).map(Number);
+        const linear = x => x / 255 <= 0.04045 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4;
+        const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05;
+        const ground = element => {
+            for (; element; element = element.parentElement) {
+                const color = numbers(getComputedStyle(element).backgroundColor);
+                if (color.length < 4 || color[3] > 0) return color;
+            }
+            return [255, 255, 255];
+        };
+        const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        while (walker.nextNode()) {
+            const words = walker.currentNode.data.trim(), of = walker.currentNode.parentElement;
+            if (!words || of.closest('title, desc, style')) continue;
+            const svg = of.closest('svg'), style = getComputedStyle(of);
+            const back = svg ? numbers(getComputedStyle(svg.querySelector('.paper')).fill) : ground(of);
+            const both = [light(numbers(svg ? style.fill : style.color)), light(back)];
+            const ratio = Math.max(...both) / Math.min(...both);
+            if (ratio < 4.5) found.push(`${words.slice(0, 40)}: ${ratio.toFixed(2)}`);
+        }
+        return found;
+    })(),
 })"""
+"""With what is folded open. Words are pale where WCAG 2.2 (1.4.3) says so."""
+_OPEN = "for (const each of document.querySelectorAll('details')) each.open = true"
+_AXE = """axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(
+    found => JSON.stringify(found.violations.map(
+        rule => `${rule.id}: ${rule.help} (${rule.nodes.map(node => node.target.join(' ')).join(', ')})`)))"""
+_NAMED = {"image", "img", "region", "figure", "link", "button", "heading", "DisclosureTriangle"}
+"""Roles, as the browser tells a screen reader, that say nothing without a name."""
 
 
 def executable() -> str | None:
     """Path of a Chromium; None where there is none."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def axe() -> str | None:
+    """The accessibility checks of axe-core, which a package for another driver of browsers ships; None without it."""
+    if importlib.util.find_spec("axe_playwright_python") is None:
+        return None
+    files = importlib.resources.files("axe_playwright_python")
+    return (files / "axe.min.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +79,16 @@ class Look:
 
     width: int
     """Of what is on it, in CSS pixels: wider than the window, and it scrolls sideways."""
+    height: int
     background: str
     text: str
     """Of its heading."""
+    pale: list[str]
+    """Words that do not stand out from their ground, with their contrast."""
+    nameless: list[str]
+    """Roles of what a screen reader cannot name."""
+    violations: list[str]
+    """What axe-core complains of; nothing where it is not installed."""
     errors: list[str]
     """What the console complained about."""
     requests: list[str]
@@ -73,22 +122,52 @@ class Browser:
         os.close(self._reads)
         os.close(self._writes)
 
-    def look(self, page: Path, width: int, theme: Theme) -> Look:
-        """Opens a page in a window of so many pixels, for a reader with that theme."""
+    def look(self, page: Path, width: int, theme: Theme, picture: Path) -> Look:
+        """Opens a page in a window of so many pixels, for a reader with that theme; writes a picture of all of it."""
         target = self._ask("Target.createTarget", {"url": "about:blank"})["targetId"]
         tab = self._ask("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
-        self._events.clear()
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Page", "Runtime", "Log", "Network", "Accessibility"):
             self._ask(f"{domain}.enable", {}, tab)
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self._ask("Emulation.setDeviceMetricsOverride", size, tab)
         media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         self._ask("Emulation.setEmulatedMedia", media, tab)
+        self._events.clear()  # of the empty page
         self._ask("Page.navigate", {"url": page.as_uri()}, tab)
         self._until("Page.loadEventFired")
-        result = self._ask("Runtime.evaluate", {"expression": _LOOK, "returnByValue": True}, tab)["result"]
-        found = Look(**json.loads(result["value"]), errors=self._errors(), requests=self._requests())
+        self._evaluate(_OPEN, tab)
+        seen = json.loads(self._evaluate(_LOOK, tab))
+        errors, requests = self._errors(), self._requests()
+        self._photograph(picture, width, int(seen["height"]), tab)
+        found = Look(
+            **seen, nameless=self._nameless(tab), violations=self._violations(tab), errors=errors, requests=requests
+        )
         self._ask("Target.closeTarget", {"targetId": target})
+        return found
+
+    def _evaluate(self, expression: str, tab: str) -> str:
+        asked = {"expression": expression, "returnByValue": True, "awaitPromise": True}
+        answer = self._ask("Runtime.evaluate", asked, tab)
+        assert "exceptionDetails" not in answer, answer
+        return str(answer["result"].get("value"))
+
+    def _photograph(self, picture: Path, width: int, height: int, tab: str) -> None:
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+        asked = {"format": "png", "captureBeyondViewport": True, "clip": clip}
+        picture.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot", asked, tab)["data"]))
+
+    def _nameless(self, tab: str) -> list[str]:
+        nodes = self._ask("Accessibility.getFullAXTree", {}, tab)["nodes"]
+        told = [(node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if not node["ignored"]]
+        assert any(role in _NAMED for role, _ in told)
+        return [role for role, name in told if role in _NAMED and not name]
+
+    def _violations(self, tab: str) -> list[str]:
+        source = axe()
+        if source is None:
+            return []
+        self._evaluate(source, tab)
+        found: list[str] = json.loads(self._evaluate(_AXE, tab))
         return found
 
     def _errors(self) -> list[str]:

@@ -1,5 +1,6 @@
-"""The pages in a real browser; skips where there is none."""
+"""The pages in a real browser; skips where there is none. Pictures of them go to `AUTOML_SCREENSHOTS`, where it is set."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -46,9 +47,12 @@ def test_the_comparison_does_so_too(
 
 
 def check(browser: Browser, page: Path, width: int, theme: Theme) -> None:
-    look = browser.look(page, width, theme)
+    folder = Path(os.environ.get("AUTOML_SCREENSHOTS", page.parent))
+    folder.mkdir(parents=True, exist_ok=True)
+    look = browser.look(page, width, theme, folder / f"{page.stem}-{width}-{theme}.png")
     assert look.text.startswith("automl: ")
     assert look.errors == []
     assert [url for url in look.requests if not url.startswith(("data:", page.as_uri()))] == []
     assert look.width <= width
     assert look.background == PAPER[theme]
+    assert (look.pale, look.nameless, look.violations) == ([], [], [])

@@ -10,7 +10,7 @@ from automl.store.address import StudyAddress
 from automl.store.study import open_study
 from automl.store.view import view
 from tests.contracts import postgres
-from tests.contracts.problem import SeparableEvaluator
+from tests.contracts.problem import SENSITIVITY, SeparableEvaluator
 from tests.contracts.trials import tell
 
 SHOWN = {"dashboard:note_ver": 1, "dashboard:note_str:0": "A note."}
@@ -30,7 +30,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StudyAdd
 
 
 def complete(study: optuna.Study) -> None:
-    tell(study, SeparableEvaluator()(CompressionPolicy({"a": 16, "b": 16, "c": 16})))
+    tell(study, SeparableEvaluator()(CompressionPolicy(dict.fromkeys(SENSITIVITY, 16))))
 
 
 def test_one_study_is_seen_with_what_is_shown_beside_it_and_cannot_be_written(address: StudyAddress) -> None:
