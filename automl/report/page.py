@@ -1,7 +1,7 @@
 """A page of our own: one HTML file that loads nothing, for screens, phones and paper, in light and in dark."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from string import Template
 
@@ -28,9 +28,10 @@ h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.15rem; margin: 2.2rem 0 .6rem; }}
 .box {{ overflow-x: auto; max-width: 100%; margin: .6rem 0; }}
 table {{ border-collapse: collapse; overflow-wrap: normal; }} th, td {{ padding: .25rem .8rem; text-align: right; }}
 th:first-child, td:first-child {{ text-align: left; padding-left: 0; }}
-thead th {{ border-bottom: 1px solid var(--rule); vertical-align: bottom; }}
-td {{ font-variant-numeric: tabular-nums; white-space: nowrap; }}
-.words td {{ white-space: normal; min-width: 5rem; }}
+thead :is(th, td) {{ border-bottom: 1px solid var(--rule); vertical-align: bottom; }}
+tbody th {{ font-weight: normal; }}
+tbody :is(th, td) {{ font-variant-numeric: tabular-nums; white-space: nowrap; }}
+.words tbody :is(th, td) {{ white-space: normal; min-width: 5rem; }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }} dd {{ margin: 0; }}
 .plots {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 25rem), 1fr)); gap: 1rem; }}
 figure {{ margin: 0; min-width: 0; }} .plot {{ width: 100%; max-width: 40rem; height: auto; display: block; }}
@@ -39,7 +40,7 @@ figure {{ margin: 0; min-width: 0; }} .plot {{ width: 100%; max-width: 40rem; he
 summary {{ cursor: pointer; }}
 @media (max-width: 30rem) {{ dl {{ grid-template-columns: 1fr; }} dt {{ margin-top: .4rem; }} }}
 @media print {{ body {{ max-width: none; margin: 0; font-size: 11px; }} figure, tr, dl {{ break-inside: avoid; }}
-h2 {{ break-after: avoid; }} .box {{ overflow: visible; }} td {{ white-space: normal; }}
+h2 {{ break-after: avoid; }} .box {{ overflow: visible; }} tbody :is(th, td) {{ white-space: normal; }}
 details::details-content {{ content-visibility: visible; display: block; }} }}
 </style>
 </head>
@@ -88,12 +89,17 @@ def table(content: TextTable, label: str, *, words: bool = False) -> str:
         label: What it is, for those who do not see it.
         words: Whether cells hold sentences, which may be broken.
     """
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in content.header)
-    rows = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in content.rows)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    head = "".join(f'<th scope="col">{escape(title)}</th>' if title else "<td></td>" for title in content.header)
+    body = "".join(f"<tr>{_row(row)}</tr>" for row in content.rows)
     kind = ' class="words"' if words else ""
     inner = f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="box" role="region" tabindex="0" aria-label="{escape(label)}">{inner}</div>'
+
+
+def _row(cells: Sequence[str]) -> str:
+    """The first cell names the row."""
+    name, *values = map(escape, cells)
+    return f'<th scope="row">{name}</th>' + "".join(f"<td>{value}</td>" for value in values)
 
 
 def facts(values: Mapping[str, str]) -> str:

@@ -1,7 +1,6 @@
 """A headless Chromium that opens a page, spoken to through a pipe: no driver and no other package is needed."""
 
 import base64
-import importlib.resources
 import importlib.util
 import json
 import os
@@ -67,10 +66,11 @@ def executable() -> str | None:
 
 def axe() -> str | None:
     """The accessibility checks of axe-core, which a package for another driver of browsers ships; None without it."""
-    if importlib.util.find_spec("axe_playwright_python") is None:
+    package = importlib.util.find_spec("axe_playwright_python")
+    if package is None or not package.submodule_search_locations:
         return None
-    files = importlib.resources.files("axe_playwright_python")
-    return (files / "axe.min.js").read_text(encoding="utf-8")
+    # Not imported: the driver is not there.
+    return (Path(package.submodule_search_locations[0]) / "axe.min.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
