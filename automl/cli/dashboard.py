@@ -16,8 +16,8 @@ def dashboard(
 ) -> None:
     """Show a run in optuna-dashboard (an extra), to this machine alone, until Ctrl-C.
 
-    Trials appear as they are completed, by whichever process. Beside them are the report's sentence, budgets and plots, as
-    they were when this began. Nothing is written: neither to the study nor to the run's folder.
+    Trials appear as they are completed, by whichever process. Beside them are the report's sentence, budgets and plots,
+    as they were when this began. Nothing is written: neither to the study nor to the run's folder.
     """
     from automl.cli.listing import listing, show_line
     from automl.cli.serving import serve

@@ -31,6 +31,8 @@ def get(application: Any, path: str) -> tuple[str, dict[str, str], str]:
     }  # fmt: skip
     body = application(environ, lambda status, headers, *_: told.extend([status, dict(headers)]))
     content = b"".join(body)
+    if hasattr(body, "close"):
+        body.close()
     return told[0], told[1], content.decode()
 
 

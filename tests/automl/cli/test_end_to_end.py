@@ -17,7 +17,9 @@ QUICK = ["--limit", "240", "--finetune-epochs", "1", "--trials", "3", "--name", 
 def test_from_training_to_a_measured_file(automl: Cli) -> None:
     trained = automl("train", "--limit", "240", "--epochs", "2", "--out", "net.safetensors")
     assert trained.code == 0, trained.err
-    searched = automl("search", "--budget", "0.5flops", "--weights", "net.safetensors", *QUICK, "--tensorboard", "--json")
+    searched = automl(
+        "search", "--budget", "0.5flops", "--weights", "net.safetensors", *QUICK, "--tensorboard", "--json"
+    )
     assert searched.code == 0, searched.err
     metrics = json.loads(searched.out)
     assert metrics["best"]["macs"] <= 0.5 * metrics["baseline"]["macs"]

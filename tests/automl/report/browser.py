@@ -55,7 +55,7 @@ _OPEN = "for (const each of document.querySelectorAll('details')) each.open = tr
 _AXE = """axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(
     found => JSON.stringify(found.violations.map(
         rule => `${rule.id}: ${rule.help} (${rule.nodes.map(node => node.target.join(' ')).join(', ')})`)))"""
-_NAMED = {"image", "img", "region", "figure", "link", "button", "heading", "DisclosureTriangle"}
+_NAMED = {"image", "img", "region", "link", "button", "heading", "DisclosureTriangle"}
 """Roles, as the browser tells a screen reader, that say nothing without a name."""
 
 

@@ -51,7 +51,8 @@ def test_words_and_marks_of_the_plots_can_be_told_from_their_ground(report: Repo
     (paper,) = re.findall(r"\.paper\{fill:(#\w{6})", style)
     words = dict(re.findall(r"text\.(\w+)\{fill:(#\w{6})", style))
     marks = dict(re.findall(r"\.f\.(\w+)\{fill:(#\w{6})", style))
-    assert used and drawn
+    assert used
+    assert drawn
     pale = {name: ratio for name in used if (ratio := contrast(words[name], paper)) < _WORDS}
     dim = {name: ratio for name in drawn if (ratio := contrast(marks[name], paper)) < _MARKS}
     assert (pale, dim) == ({}, {})

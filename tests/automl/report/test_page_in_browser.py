@@ -1,4 +1,4 @@
-"""The pages in a real browser; skips where there is none. Pictures of them go to `AUTOML_SCREENSHOTS`, where it is set."""
+"""The pages in a real browser; skips where there is none. `AUTOML_SCREENSHOTS` names a folder for pictures of them."""
 
 import os
 from collections.abc import Iterator

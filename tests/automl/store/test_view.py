@@ -4,6 +4,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
 
 from automl.core.policy import CompressionPolicy
 from automl.store.address import StudyAddress
@@ -50,9 +51,11 @@ def test_one_study_is_seen_with_what_is_shown_beside_it_and_cannot_be_written(ad
             storage.set_study_system_attr(study._study_id, "note", "changed")
         with pytest.raises(StorageInternalError):
             storage.delete_study(study._study_id)
+        running = study.ask()
         with pytest.raises(StorageInternalError):
-            storage.create_new_trial(study._study_id)
+            storage.set_trial_state_values(running._trial_id, TrialState.FAIL)
         storage.remove_session()
         assert study._storage.get_study_system_attrs(study._study_id) == {}
         complete(study)
-        assert len(study.trials) == 3
+        states = [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.RUNNING, TrialState.COMPLETE]
+        assert [trial.state for trial in study.trials] == states
