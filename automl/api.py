@@ -36,6 +36,7 @@ class SearchResult:
 def search(
     budget: str | Sequence[str] | None = None,
     *,
+    pareto: str | None = None,
     model: str | None = None,
     data: str | None = None,
     weights: str | Path | None = None,
@@ -73,7 +74,9 @@ def search(
 
     Args:
         budget: What the result may cost, such as `0.25flops` or `["0.5latency", "2MB"]`: fractions of the dense float
-            network or absolute values; all of them hold. Needed, here or in `config`.
+            network or absolute values; all of them hold. Needed, here or in `config`, unless `pareto` is given.
+        pareto: Range of budgets that trials are held to in turn, such as `flops:0.15..0.6`; `metrics.front` lists the
+            trials that no other one beats, and the result is the network of the tightest budget.
         model: `timm:NAME`, `torchvision:NAME`, `cifar_resnet20`, or `pkg.mod:factory`, which `__main__:factory` is
             for a function of a notebook.
         data: `digits`, `imagefolder:DIR`, `synthetic:clutter`, `torchvision:NAME?root=DIR` or `pkg.mod:factory`.
@@ -115,6 +118,7 @@ def search(
     """
     given = {
         "budget": (budget,) if isinstance(budget, str) else budget,
+        "pareto": pareto,
         "model": model,
         "data": data,
         "weights": _text(weights),
@@ -143,7 +147,7 @@ def search(
     settings = resolved(None if config is None else Path(config), given)
     with narrated(verbose=verbose) as conversation:
         run, metrics = start_run(settings, Path(runs), name, _COMMAND, conversation)
-        show_result(conversation.console, metrics)
+        show_result(conversation.console, metrics, run.name)
     return _result(run, metrics)
 
 
@@ -182,7 +186,7 @@ def resume(
         raise InputError(f"`more` must be at least 1 trial, but got {more}. Leave it out to add none.")
     with narrated(verbose=verbose) as conversation:
         folder, metrics = resume_run(Path(runs), str(run), trials, more, conversation, Named(model, data))
-        show_result(conversation.console, metrics)
+        show_result(conversation.console, metrics, folder.name)
     return _result(folder, metrics)
 
 

@@ -12,6 +12,6 @@ from automl.store.run import Run
 
 def show_outcome(console: Console, run: Run, metrics: Metrics) -> None:
     """Prints the final table, the folder with its report and network, and the command that goes on."""
-    show_result(console, metrics)
+    show_result(console, metrics, run.name)
     for line in ending(run, load_config(run.config), *MORE):
         console.print(Text(line), soft_wrap=True)  # on a line of its own, however long: to be copied

@@ -22,6 +22,16 @@ def search(
             "image in the `--runtime`, on this machine or on the one of `--target`."
         ),
     ] = None,
+    pareto: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC:LOW..HIGH",
+            help="A front in one search, such as flops:0.15..0.6: trials take turns at 5 budgets between the two "
+            "fractions of the dense float model, of flops, params, size or bops. The network of the tightest one is "
+            "fine-tuned and is the run's `best/`; `automl export RUN --trial N` writes any other of the front. "
+            "`--budget` limits other metrics beside it.",
+        ),
+    ] = None,
     model: Model = None,
     data: Data = None,
     weights: Annotated[
@@ -95,6 +105,7 @@ def search(
 
     given = {
         "budget": tuple(budget) if budget else None,
+        "pareto": pareto,
         "model": model,
         "data": data,
         "weights": weights,

@@ -67,7 +67,7 @@ def _show_run(runs: Path, name: str, *, json: bool) -> None:
         return
     console = listing()
     if found.metrics is not None and result is not None:
-        show_result(console, found.metrics)
+        show_result(console, found.metrics, run.name)
         _show_channels(console, result.policy.channels, result.full_channels)
         if found.metrics.layers:
             console.print(rendered(layers_table(found.metrics)))

@@ -14,10 +14,11 @@ from automl.core.evaluation import Evaluation
 from automl.pipeline.publishing import run_study, study_address
 from automl.report.metrics import Metrics, read_metrics
 from automl.search.registry import find_engine
+from automl.search.runner import trials_of
 from automl.store.config import RunConfig, load_config
 from automl.store.ledger import WORKER
 from automl.store.run import Run
-from automl.store.trials import failures, recall
+from automl.store.trials import failures, level_of, recall
 from automl.store.workers import SILENCE_S, Worker, workers
 
 State = Literal["searching", "stopped", "done"]
@@ -26,7 +27,7 @@ WorkerState = Literal["working", "silent", "dead", "gone"]
 
 @dataclass(frozen=True, slots=True)
 class BestTrial:
-    """The completed trial of lowest divergence."""
+    """The completed trial of lowest divergence; with a range of budgets, of those that were held to the tightest."""
 
     number: int
     """As `automl export --trial` takes it."""
@@ -119,7 +120,7 @@ class Standing:
             "model": self.config.model,
             "data": self.config.data,
             "engine": self.config.engine,
-            "budget": list(self.config.budget),
+            "budget": list(self.config.asked),
             "best": None if self.study.best is None else self.study.best.to_json(),
             "result": None if result is None else result["quantized"] or result["finetuned"] or result["best"],
         }
@@ -134,7 +135,7 @@ def standing(run: Run) -> Standing:
     busy = _busy(run.path / "run.lock")
     config = load_config(run.config)
     engine = find_engine(config.engine, config.agent)
-    asked = config.trials if engine.most_trials is None else min(config.trials, engine.most_trials)
+    asked = trials_of(engine, config.trials, len(config.levels))
     study = _study(run, config)
     metrics = read_metrics(run.metrics) if run.metrics.is_file() else None
     # A search that its time ended is done with fewer trials than asked.
@@ -159,7 +160,11 @@ def _study(run: Run, config: RunConfig) -> StudyStanding:
         running=sum(trial.state is TrialState.RUNNING for trial in trials),
         waiting=sum(trial.state is TrialState.WAITING for trial in trials),
         failures=tuple(failures(trials)),
-        best=min((BestTrial(each.number, recall(each)) for each in found), key=_divergence, default=None),
+        best=min(
+            (BestTrial(each.number, recall(each)) for each in found if level_of(each) == 0),
+            key=_divergence,
+            default=None,
+        ),
         workers=tuple(_worker(worker, trials) for worker in crew),
     )
 

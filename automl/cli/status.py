@@ -81,4 +81,4 @@ def _row(found: "Standing") -> tuple[str, ...]:
     if found.metrics is not None:
         result = percent(found.metrics.final.accuracy)
     trials = f"{found.study.completed} of {found.asked}"
-    return found.run.name, found.state, trials, ",".join(found.config.budget), best, result
+    return found.run.name, found.state, trials, ",".join(found.config.asked), best, result

@@ -1,6 +1,7 @@
 """Policy in, `Evaluation` out: a slimmed and recovered network, measured on the search split."""
 
 import time
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -70,6 +71,12 @@ class ModelEvaluator:
             images=images,
             seconds=time.perf_counter() - started,
         )
+
+    def apart(self) -> "ModelEvaluator":
+        """Another one for the same network and images, whose policies race against its own best one."""
+        other = copy(self)
+        other._best = None
+        return other
 
     def defend(self, policy: CompressionPolicy) -> None:
         """Makes `policy` the one to beat, as it was before the process ended."""

@@ -87,7 +87,7 @@ def final_outcome(
         layers=exported.layers,
         search=SearchSummary(
             engine,
-            len(found.evaluations),
+            len(found.evaluations) + len(found.looser),
             found.evaluated,
             found.seconds,
             found.table_correlation,
@@ -96,6 +96,7 @@ def final_outcome(
         accuracy_is="accuracy" if subject.splits.labelled else "agreement",
         splits=_split_sizes(subject),
         timing=None if timed is None else timed.timing,
+        front=found.front,
     )
     return Outcome(metrics, image_answers(subject.splits.test_digest, given))
 

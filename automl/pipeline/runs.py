@@ -99,7 +99,7 @@ def start_run(
     files = {"manifest.json": manifest_text(manifest), "config.toml": to_toml(config)}
     if subject.latency is not None:
         files["device.json"] = profile_text(subject.latency.profile)
-    run = create_run(runs, name or free_name(runs, config.model, str(subject.budget)), files)
+    run = create_run(runs, name or free_name(runs, config.model, subject.fingerprint.budget), files)
     conversation.say(f"Run: {run.name}")
     with run.locked(), run_log(run):
         return run, _through(run, subject, runs, conversation)
@@ -250,6 +250,9 @@ def introduce(subject: Subject, conversation: Conversation) -> None:
             of_dense = share(asked, dense, "B" if limit.metric is Metric.SIZE else "")
         aim = f" Policies leave {percent(limit.margin)} of it, for what is predicted." if limit.margin else ""
         conversation.say(f"Budget {limit.text}: at most {of_dense} of the dense {limit.metric.value}.{aim}")
+    if subject.config.pareto is not None:
+        levels = ", ".join(level.limits[0].text for level in subject.config.levels)
+        conversation.say(f"Trials take turns at {levels}. The network of the first one is fine-tuned and exported.")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """The search phase: from a trained baseline to evaluated policies."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import optuna
 import torch
@@ -13,10 +14,13 @@ from automl.compress.places import dense_places
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
 from automl.compress.statistics import input_statistics
+from automl.core.budget import Budget
+from automl.core.budget_range import BudgetRange
 from automl.core.errors import InterruptedRunError
 from automl.core.evaluation import Evaluation, Evaluator
 from automl.core.policy import CompressionPolicy, checked_policy
 from automl.core.problem import Problem
+from automl.core.projection import Projection
 from automl.core.sensitivity import SensitivityTable
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.evaluator import ModelEvaluator
@@ -27,19 +31,20 @@ from automl.pipeline.held import held
 from automl.pipeline.publishing import publish_run, run_study, study_address
 from automl.pipeline.sensitivity import rank_correlation, sensitivity_table
 from automl.pipeline.subject import Subject
+from automl.report.front import FrontPoint, front
 from automl.report.progress import Progress
 from automl.report.quantity import percent
 from automl.runtime.host_lock import computing
 from automl.search.curves import curves
 from automl.search.engine import TrialReport
 from automl.search.registry import find_engine
-from automl.search.runner import TRIAL_LIMIT_S, lowest_divergence, search
+from automl.search.runner import TRIAL_LIMIT_S, lowest_divergence, search, trials_of
 from automl.search.sampler import uniform_policy
 from automl.search.solver import Solver
 from automl.store.ledger import completed_by
 from automl.store.patience import Patience
 from automl.store.run import Run
-from automl.store.trials import completed, evaluated
+from automl.store.trials import completed, completed_trials, evaluated
 from automl.store.trials_table import TrialsTable
 from automl.store.workers import Crew, present
 
@@ -57,13 +62,17 @@ class Found:
     solved: CompressionPolicy
     """The solver's plain answer."""
     evaluations: tuple[Evaluation, ...]
-    """One per completed trial, in order."""
+    """One per completed trial, in order; with a range of budgets those of the tightest."""
     table_correlation: float | None
     """Spearman's rank correlation of the sensitivity table's predictions with the measured divergences."""
     evaluated: int
     """Policies measured; the other trials found theirs in the cache."""
     seconds: float
     """Wall time of all trials, earlier sessions included."""
+    looser: tuple[Evaluation, ...] = ()
+    """With a range of budgets, those of the trials that were held to looser ones than the tightest."""
+    front: tuple[FrontPoint, ...] = ()
+    """With a range of budgets, the trials that no other one beats."""
 
 
 class _Standing:
@@ -117,6 +126,16 @@ def pose(subject: Subject, table: SensitivityTable, evaluate: Evaluator) -> Prob
     )
 
 
+def at_levels(subject: Subject) -> list[Subject]:
+    """The subject under each budget of its range, the tightest first; itself alone where there is no range."""
+    found = [subject]
+    for level in subject.config.levels[1:]:
+        budget = Budget((level.limits[0], *subject.budget.limits[1:]))  # the others have the margins of what was timed
+        projection = Projection(subject.space.knobs, subject.cost_model, budget, subject.dense_cost)
+        found.append(replace(subject, budget=budget, projection=projection))
+    return found
+
+
 def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Conversation) -> Found:
     """Completes the asked number of trials in the run's study and picks the policy to go on with.
 
@@ -127,13 +146,15 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
     """
     for note in dense.recovery.notes:
         conversation.say(note)
-    table, problem, evaluator = _posed(run, subject, dense, conversation)
+    table, levels = _posed(run, subject, dense, conversation)
+    problem = levels[0].problem
     with run_study(run, subject.config) as study:
         if subject.config.storage is not None:
             publish_run(run, study_address(run, subject.config))
         with present(study, leads=True) as crew:
-            _run_trials(run, subject, problem, evaluator, study, crew, conversation)
-        found = completed(study)
+            _run_trials(run, subject, levels, study, crew, conversation)
+        found = completed(study, level=0)
+        looser = [each for level in range(1, len(levels)) for each in completed(study, level)]
         correlation = rank_correlation(problem.knobs, table, found)
         if correlation is not None:
             conversation.say(f"Sensitivity table against measured divergences: rank correlation {correlation:.2f}.")
@@ -144,6 +165,8 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
             table_correlation=correlation,
             evaluated=evaluated(study),
             seconds=_trial_seconds(study),
+            looser=tuple(looser),
+            front=_front(subject, study),
         )
 
 
@@ -167,61 +190,83 @@ def help_search(
         SearchError: If trials keep failing.
         StorageError: If the database does not answer.
     """
-    _, problem, evaluator = _posed(run, subject, dense, conversation)
+    _, levels = _posed(run, subject, dense, conversation)
     with present(study, leads=False) as crew:
-        _run_trials(run, subject, problem, evaluator, study, crew, conversation)
+        _run_trials(run, subject, levels, study, crew, conversation)
     return completed_by(study, crew.name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    problem: Problem
+    evaluator: ModelEvaluator
+    """Of this level alone: policies race against the best one of their own budget."""
 
 
 def _posed(
     run: Run, subject: Subject, dense: DenseNetwork, conversation: Conversation
-) -> tuple[SensitivityTable, Problem, ModelEvaluator]:
+) -> tuple[SensitivityTable, list[_Level]]:
     table = sensitivity_table(run, subject, dense, conversation)
     evaluator = ModelEvaluator(dense, subject.cost_model, held(subject, subject.splits.search))
+    tightest = _level(subject, table, evaluator)
+    boost = boosted(run, subject, tightest.problem, conversation)
+    if boost is not subject:
+        tightest = _level(boost, table, evaluator)
+    return table, [tightest, *(_level(each, table, evaluator.apart()) for each in at_levels(boost)[1:])]
 
+
+def _level(subject: Subject, table: SensitivityTable, evaluator: ModelEvaluator) -> _Level:
     def evaluate(policy: CompressionPolicy) -> Evaluation:
         with computing():
             return evaluator(policy)
 
-    problem = pose(subject, table, evaluate)
-    boost = boosted(run, subject, problem, conversation)
-    return table, problem if boost is subject else pose(boost, table, evaluate), evaluator
+    return _Level(pose(subject, table, evaluate), evaluator)
+
+
+def _front(subject: Subject, study: optuna.Study) -> tuple[FrontPoint, ...]:
+    if subject.config.pareto is None:
+        return ()
+    metric = BudgetRange.parse(subject.config.pareto).metric
+    return front(completed_trials(study.get_trials(deepcopy=False)), metric)
 
 
 def _run_trials(
     run: Run,
     subject: Subject,
-    problem: Problem,
-    evaluator: ModelEvaluator,
+    levels: Sequence[_Level],
     study: optuna.Study,
     crew: Crew,
     conversation: Conversation,
 ) -> None:
     config = subject.config
     engine = find_engine(config.engine, config.agent)
-    asked = config.trials if engine.most_trials is None else min(config.trials, engine.most_trials)
-    table = TrialsTable(run.trials_csv, study, problem.knobs)
-    earlier = _defended(study, problem, evaluator)
-    standing = _Standing(problem, conversation.progress)
-    for each in earlier:
+    asked = trials_of(engine, config.trials, len(levels))
+    tightest = levels[0].problem
+    table = TrialsTable(run.trials_csv, study, tightest.knobs)
+    for number, level in enumerate(levels):
+        _defend_earlier(level, completed(study, number))
+    standing = _Standing(tightest, conversation.progress)
+    for each in completed(study, 0):
         standing.take(each)
 
     def show(report: TrialReport) -> None:
         if report.best is report.evaluation and not report.ours:
-            evaluator.defend(report.best.policy)
+            levels[report.level].evaluator.defend(report.best.policy)
         if crew.leads:
             table.update()
-        best = standing.take(report.evaluation)
+        if report.level == 0:
+            standing.take(report.evaluation)
+        best = report.best
         conversation.progress.advance(
             f"KL {report.evaluation.divergence:.3f}",
             known=f"best {best.divergence:.3f}, not tuned {percent(best.accuracy)}",
         )
 
-    conversation.progress.phase("Search", asked, len(earlier))
+    conversation.progress.phase("Search", asked, len(completed(study)))
     deadline = None if config.time_s is None else time.monotonic() + config.time_s
     with curves(curves_of(run, config)) as log:
         search(
-            problem,
+            tightest,
             study,
             engine,
             trials=config.trials,
@@ -235,6 +280,7 @@ def _run_trials(
             crew=crew,
             patience=Patience(0.0 if config.storage is None else _PATIENCE_S, conversation.stop),
             trial_limit_s=config.trial_time_s or TRIAL_LIMIT_S,
+            looser=[level.problem for level in levels[1:]],
         )
     if crew.leads:
         table.write()
@@ -242,14 +288,11 @@ def _run_trials(
         raise InterruptedRunError(f"The search was stopped after {len(completed(study))} of {asked} trials.")
 
 
-def _defended(study: optuna.Study, problem: Problem, evaluator: ModelEvaluator) -> list[Evaluation]:
-    """Lets new policies race against the best of earlier sessions, and returns what those came to."""
-    earlier = completed(study)
+def _defend_earlier(level: _Level, earlier: Sequence[Evaluation]) -> None:
     for each in earlier:
-        checked_policy(problem.graph, each.policy)  # that of another network breaks surgery
+        checked_policy(level.problem.graph, each.policy)  # that of another network breaks surgery
     if earlier:
-        evaluator.defend(lowest_divergence(earlier).policy)
-    return earlier
+        level.evaluator.defend(lowest_divergence(earlier).policy)
 
 
 def _trial_seconds(study: optuna.Study) -> float:

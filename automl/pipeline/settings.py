@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.core.bits import INT8
-from automl.core.budget import Budget
+from automl.core.budget_range import LEVELS, TRIALS_PER_LEVEL
 from automl.core.errors import InputError
 from automl.core.paths import at_home
 from automl.models.reach import refuse_unreachable
@@ -31,7 +31,8 @@ def resolved(file: Path | None, given: Mapping[str, Any], *, needs_budget: bool 
 
     Raises:
         InputError: If the file cannot be read or breaks a rule, a value has the wrong type, no budget is given or it
-            does not parse, the storage is no URL, or pretrained weights are out of reach.
+            does not parse, a range of budgets has too few trials, the storage is no URL, or pretrained weights are out
+            of reach.
     """
     values: dict[str, Any] = {"model": DEFAULT_MODEL, "data": DEFAULT_DATA}
     if file is not None:
@@ -41,13 +42,15 @@ def resolved(file: Path | None, given: Mapping[str, Any], *, needs_budget: bool 
             raise InputError(f"`--config` must name a readable UTF-8 file, but {file} is not: {error}.") from error
         values |= read_settings(text, str(file))
     values |= typed_settings({name: value for name, value in given.items() if value is not None}, "this call")
-    if not needs_budget:
+    if "pareto" in values:
+        values.setdefault("budget", ())
+    elif not needs_budget:
         values.setdefault("budget", ("1flops",))
     if "budget" not in values:
         raise InputError("A search needs a budget. Give one, such as `--budget 0.25flops`.")
     config = _without_password(_with_absolute_paths(RunConfig(**values)))
     # Refused here already, because what comes next imports torch for seconds.
-    Budget.parse(config.budget)
+    _check_levels(config)
     if config.weights == PRETRAINED:
         refuse_unreachable(config.model)
     return config
@@ -64,6 +67,15 @@ def bits_of(precision: str | None, bits: str | None) -> str | None:
     if precision == "fp32" and bits is not None:
         raise InputError(f"A network in fp32 has no bit-widths, but got `--bits {bits}`. Leave one of them out.")
     return INT8 if precision == "int8" and bits is None else bits
+
+
+def _check_levels(config: RunConfig) -> None:
+    levels = len(config.levels)
+    if levels > 1 and config.trials < levels * TRIALS_PER_LEVEL:
+        raise InputError(
+            f"`--pareto` holds trials to {LEVELS} budgets in turn and needs {LEVELS * TRIALS_PER_LEVEL} of them, but got "
+            f"`--trials {config.trials}`. Ask for more (8 for each budget are usual), or search one `--budget`."
+        )
 
 
 def _without_password(config: RunConfig) -> RunConfig:

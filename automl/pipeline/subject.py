@@ -56,6 +56,7 @@ class Subject:
     cost_model: AnalyticCostModel
     dense_cost: Cost
     budget: Budget
+    """With a range of budgets the tightest one."""
     projection: Projection
     latency: DeviceLatency | None
     """Of the device that a latency budget is about; None where there is no such budget."""
@@ -118,7 +119,7 @@ def open_subject(config: RunConfig, say: Say = lambda _: None) -> Subject:
         weights=weights_digest(network.model),
         data=network.splits.digest,
         space=_space_digest(traced, space),
-        budget=str(budget),
+        budget=str(budget) if config.pareto is None else ",".join(config.asked),
     )
     network.model.to(device)
     return Subject(
@@ -212,7 +213,7 @@ def find_device(name: str) -> torch.device:
 
 def _checked_settings(config: RunConfig) -> Budget:
     """The cheap checks first, before any import of data or weights."""
-    budget = Budget.parse(config.budget)
+    budget = config.levels[0]
     if config.bits is not None:
         BitChoices.parse(config.bits)
         first_and_last(config.first_last_bits)

@@ -151,7 +151,7 @@ def _result_cells(place: int, result: RunResult, *, timed: bool) -> tuple[str, .
     return (
         str(place),
         result.label,
-        ",".join(result.config.budget),
+        ",".join(result.config.asked),
         metrics.search.engine,
         percent(final.accuracy),
         interval(final.accuracy_ci95),
@@ -172,7 +172,7 @@ def _result_json(result: RunResult) -> dict[str, Any]:
         "model": result.config.model,
         "data": result.config.data,
         "seed": result.config.seed,
-        "budget": list(result.config.budget),
+        "budget": list(result.config.asked),
         "engine": result.metrics.search.engine,
         "accuracy_is": result.metrics.accuracy_is,
         "baseline": values["baseline"],

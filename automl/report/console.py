@@ -14,7 +14,17 @@ from automl.core.graph import ModelGraph
 from automl.core.terminal import printable
 from automl.report.metrics import Metrics
 from automl.report.quantity import humanise, percent, share
-from automl.report.rows import FOOTNOTE, TextTable, bits_line, budget_table, result_table, search_line, speed_line
+from automl.report.rows import (
+    FOOTNOTE,
+    FRONT_NOTE,
+    TextTable,
+    bits_line,
+    budget_table,
+    front_table,
+    result_table,
+    search_line,
+    speed_line,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +41,14 @@ class Coverage:
     """What the trace could not follow, in words."""
 
 
-def show_result(console: Console, metrics: Metrics) -> None:
-    """Prints the final table, how it was found, and the budgets."""
+def show_result(console: Console, metrics: Metrics, run: str = "RUN") -> None:
+    """Prints the final table, how it was found, the budgets, and the front of a range of them.
+
+    Args:
+        console: Where.
+        metrics: The result.
+        run: Name of the run, for the command that exports a trial.
+    """
     console.print(rendered(result_table(metrics)))
     _line(console, FOOTNOTE)
     _line(console, search_line(metrics))
@@ -42,6 +58,9 @@ def show_result(console: Console, metrics: Metrics) -> None:
         _line(console, speed_line(metrics))
     if metrics.budgets:
         console.print(rendered(budget_table(metrics.budgets)))
+    if metrics.front:
+        console.print(rendered(front_table(metrics)))
+        _line(console, f"{FRONT_NOTE} Export one of them: automl export {run} --trial N")
 
 
 def show_coverage(console: Console, coverage: Coverage) -> None:

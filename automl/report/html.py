@@ -1,13 +1,16 @@
 """The report of one run: one self-contained HTML page, which loads nothing and can be mailed."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from automl.core.budget import Budget, Metric
+from automl.core.budget import Limit, Metric
+from automl.core.budget_range import BudgetRange
 from automl.core.errors import BudgetError
 from automl.report.details import Details, Example
+from automl.report.front import FrontPoint, front
 from automl.report.metrics import Metrics
 from automl.report.page import (
     bullets,
@@ -23,10 +26,12 @@ from automl.report.page import (
 from automl.report.plots import history_svg, latency_svg, layers_svg, tradeoff_svg
 from automl.report.quantity import percent
 from automl.report.rows import (
+    FRONT_NOTE,
     bits_line,
     budget_table,
     differences_table,
     layers_table,
+    points_table,
     policy_table,
     result_table,
     search_line,
@@ -45,7 +50,8 @@ CAPTIONS = {
     "tradeoff": "Every evaluated policy; those that no other one beats in cost and accuracy are on the line. The "
     "search goes by divergence, and the choice by other images, so that the exported one need not be among them. "
     "Upright bars are 95% intervals.",
-    "history": "The search, trial by trial, by the engine that proposed each.",
+    "history": "The search, trial by trial, by the engine that proposed each; with a range of budgets, those trials "
+    "that were held to the tightest.",
     "layers": "From the input down to the classes. The loss stands where a channel group begins: what the network "
     "loses where that group alone is halved. Milliseconds, where there are any, are predicted by the device's profile.",
     "latency": "Predictions are fitted to the round ones; the others they had not seen.",
@@ -78,6 +84,19 @@ class Report:
         """The trial of the uniform policy, which every search begins with; None where it failed."""
         return next((trial for trial in self.trials if trial.number == 0 and trial.given), None)
 
+    @property
+    def tightest(self) -> tuple[CompletedTrial, ...]:
+        """The trials under the tightest budget of a range; all where there is one budget."""
+        return tuple(trial for trial in self.trials if trial.level == 0)
+
+    @property
+    def front(self) -> tuple[FrontPoint, ...]:
+        """With a range of budgets, the trials that no other one beats, as far as the search is."""
+        try:
+            return () if self.config.pareto is None else front(self.trials, BudgetRange.parse(self.config.pareto).metric)
+        except BudgetError:  # of a configuration that was edited by hand
+            return ()
+
 
 def report_plots(report: Report) -> dict[str, str]:
     """Name -> SVG text of every plot that there is something for."""
@@ -86,9 +105,18 @@ def report_plots(report: Report) -> dict[str, str]:
     if report.trials:
         accuracy_is = "accuracy" if report.metrics is None else report.metrics.accuracy_is
         plots["tradeoff"] = tradeoff_svg(
-            report.trials, report.uniform, report.chosen, metric, dense=dense, asked=asked, accuracy_is=accuracy_is
+            report.trials,
+            report.uniform,
+            report.chosen,
+            metric,
+            dense=dense,
+            asked=asked,
+            accuracy_is=accuracy_is,
+            front=report.front,
+            run=report.name,
         )
-        plots["history"] = history_svg(report.trials, report.uniform)
+    if report.tightest:
+        plots["history"] = history_svg(report.tightest, report.uniform)
     if report.details is not None and report.details.layers:
         plots["layers"] = layers_svg(report.details.layers)
     if report.details is not None and report.details.timed:
@@ -106,9 +134,10 @@ def render_report(report: Report, plots: Mapping[str, str]) -> str:
     metrics = report.metrics
     sections = [
         paragraph(sentence(report), "verdict"),
-        paragraph(f"{report.config.model} on {report.config.data}, budget {', '.join(report.config.budget)}", "soft"),
+        paragraph(f"{report.config.model} on {report.config.data}, budget {', '.join(report.config.asked)}", "soft"),
         _failures(report.failures),
         *([] if metrics is None else _result(metrics)),
+        _front(report),
         _differences(report.answers),
         _missing(report),
         section("The search", group("plots", _figures(plots, ("tradeoff", "history")))),
@@ -131,7 +160,7 @@ def sentence(report: Report) -> str:
     """The one on top: what the run has come to, or how far it is."""
     if report.metrics is not None:
         return verdict(report.metrics, report.answers)
-    best = min(report.trials, key=lambda trial: trial.evaluation.divergence)
+    best = min(report.tightest or report.trials, key=lambda trial: trial.evaluation.divergence)
     beside = "" if report.uniform is None else f", uniform narrowing {percent(report.uniform.evaluation.accuracy)}"
     return (
         f"Not finished: {len(report.trials)} of {report.config.trials} trials are completed; the best so far keeps "
@@ -149,6 +178,14 @@ def _result(metrics: Metrics) -> list[str]:
         ),
         section("Budgets", table(budget_table(metrics.budgets), "Budgets")) if metrics.budgets else "",
     ]
+
+
+def _front(report: Report) -> str:
+    points = report.front
+    if not points:
+        return ""
+    dense = None if report.metrics is None else report.metrics.baseline.of(Metric(points[0].metric))
+    return section("The front", table(points_table(points, dense, report.name), "The front"), paragraph(FRONT_NOTE))
 
 
 def _failures(reasons: tuple[str, ...]) -> str:
@@ -273,10 +310,9 @@ def _provenance(report: Report) -> dict[str, str]:
 def _cost_axis(report: Report) -> tuple[Metric, float | None, float | None]:
     """The metric of the first budget that every trial has, what the dense network has of it, and what was asked."""
     metrics = report.metrics
-    try:
-        limits = Budget.parse(report.config.budget).limits
-    except BudgetError:  # of a configuration that was edited by hand
-        limits = ()
+    limits: tuple[Limit, ...] = ()
+    with suppress(BudgetError):  # of a configuration that was edited by hand
+        limits = report.config.levels[0].limits
     for limit in limits:
         metric = limit.metric
         if metric is Metric.LATENCY and any(trial.evaluation.cost.latency_ms is None for trial in report.trials):

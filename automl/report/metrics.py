@@ -8,6 +8,7 @@ from typing import Any, Literal
 from automl.core.budget import Metric
 from automl.core.decode import decoded
 from automl.core.errors import RunError
+from automl.report.front import FrontPoint
 from automl.report.timing import Timing
 from automl.store.files import read_json, write_json
 
@@ -130,6 +131,8 @@ class Metrics:
     """Split -> images."""
     timing: Timing | None = None
     """How latencies were measured; None where they were not, and in older files."""
+    front: tuple[FrontPoint, ...] = ()
+    """With a range of budgets, the trials that no other one beats; empty without, and in older files."""
 
     def to_json(self) -> dict[str, Any]:
         """The layout of `metrics.json`."""
@@ -142,6 +145,7 @@ class Metrics:
             "accuracy_is": self.accuracy_is,
             "splits": dict(self.splits),
             "timing": None if self.timing is None else self.timing.to_json(),
+            "front": [asdict(point) | {"accuracy_ci95": list(point.accuracy_ci95)} for point in self.front],
         }
 
     @classmethod

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from automl.core.budget import Metric
 from automl.report.details import LayerRow, TimedNetwork
+from automl.report.front import FrontPoint
 from automl.report.quantity import humanise, percent
 from automl.report.rows import METRIC_WORDS, amount
 from automl.report.svg import SERIES, TEXT, WIDTH, Drawing, Entry, Point, Scale, axes, legend, shortened
@@ -63,8 +64,12 @@ def tradeoff_svg(
     dense: float | None = None,
     asked: float | None = None,
     accuracy_is: str = "accuracy",
+    front: Sequence[FrontPoint] = (),
+    run: str = "RUN",
 ) -> str:
     """Accuracy on the search split over a cost, for every completed trial, with the ones that no other one beats.
+
+    A search under a range of budgets says which these are, and each bears its number.
 
     Args:
         trials: At least one, each with that cost.
@@ -74,13 +79,16 @@ def tradeoff_svg(
         dense: The dense network's cost, which others are given in per cent of; None for absolute ones.
         asked: The budget.
         accuracy_is: `accuracy` or `agreement`.
+        front: Of a range of budgets, by that cost and divergence; without one they go by cost and accuracy.
+        run: Name of the run, for the command that exports a trial of the front.
     """
     drawing, unit = Drawing(), 100 / dense if dense else 1.0
     entries = _engine_entries(trials)
     found = next((trial for trial in trials if trial.evaluation.policy.digest() == chosen), None)
     marked = [("uniform", uniform, "uniform", "square"), ("exported, not tuned yet", found, "best", "star")]
     shown = [(Entry(words, color, mark), each) for words, each, color, mark in marked if each is not None]
-    lines = [Entry("no other is better and smaller", "best", "line")]
+    better = "nearer to the dense one" if front else "better"
+    lines = [Entry(f"no other is {better} and smaller", "best", "line")]
     lines += [Entry("budget", "soft", "dashes")] if asked is not None else []
     top = legend(drawing, [*entries.values(), *(entry for entry, _ in shown), *lines], 0) + 22
     costs = [unit * metric.of(trial.evaluation.cost) for trial in trials]
@@ -101,9 +109,13 @@ def tradeoff_svg(
             if trial.engine == engine
         ]
         drawing.marks([(x(cost), y(share)) for cost, share in own], entry.color, entry.mark)
-    front = pareto(list(zip(costs, shares, strict=True)))
-    drawing.path([(x(cost), y(share)) for cost, share in front], "best")
-    drawing.marks([(x(cost), y(share)) for cost, share in front], "best", "circle")
+    unbeaten = [(unit * each.cost, 100 * each.accuracy) for each in front]
+    unbeaten = unbeaten or pareto(list(zip(costs, shares, strict=True)))
+    drawing.path([(x(cost), y(share)) for cost, share in unbeaten], "best")
+    if front:
+        _numbered(drawing, front, [(x(cost), y(share)) for cost, share in unbeaten], run)
+    else:
+        drawing.marks([(x(cost), y(share)) for cost, share in unbeaten], "best", "circle")
     if uniform is not None:
         _across(drawing, x, y(100 * uniform.evaluation.accuracy), "uniform")
     for entry, each in shown:
@@ -112,8 +124,16 @@ def tradeoff_svg(
         drawing.marks(
             [(at, y(100 * worth.accuracy))], entry.color, entry.mark, f"{entry.words}: {percent(worth.accuracy)}"
         )
-    text = f"{len(trials)} evaluated policies, {len(front)} of which no other one beats in both."
+    text = f"{len(trials)} evaluated policies, {len(unbeaten)} of which no other one beats in both."
     return drawing.svg("tradeoff", "What every evaluated policy keeps, over what it costs", text, y.start + _BELOW)
+
+
+def _numbered(drawing: Drawing, front: Sequence[FrontPoint], places: Sequence[Point], run: str) -> None:
+    """A mark with its trial's number for each of the front; the command that exports it is shown where one points."""
+    for each, (left, height) in zip(front, places, strict=True):
+        said = f"trial {each.trial}: {percent(each.accuracy)}, automl export {run} --trial {each.trial}"
+        drawing.marks([(left, height)], "best", "circle", said)
+        drawing.text((left, height - 8), str(each.trial), anchor="middle", full=said)
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:

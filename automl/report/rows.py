@@ -8,11 +8,16 @@ from automl.core.bits import FLOAT_BITS
 from automl.core.budget import Metric
 from automl.evaluate.interval import PairedDifference
 from automl.report.details import LayerRow
+from automl.report.front import FrontPoint
 from automl.report.metrics import BudgetLine, Metrics, ModelRow, SearchSummary
 from automl.report.quantity import humanise, percent, share
 from automl.report.timing import Timing
 
 FOOTNOTE = "Uniform and Best are measured before fine-tuning."
+FRONT_NOTE = (
+    "The front: no other trial is as cheap and as near to the dense network. Measured on the search split, before "
+    "fine-tuning; the table above has the network of the tightest budget."
+)
 METRIC_WORDS = {"flops": "MACs", "params": "parameters", "size": "bytes", "bops": "BOPs", "latency": "latency"}
 """Metric of a budget -> how sentences and plots call it."""
 TITLES = {
@@ -80,6 +85,43 @@ def budget_table(lines: tuple[BudgetLine, ...]) -> TextTable:
         for line in lines
     ]
     return TextTable(("Budget", "Asked, at most", "Predicted", "Measured", "Met"), tuple(rows))
+
+
+def front_table(metrics: Metrics, run: str | None = None) -> TextTable:
+    """The front of a range of budgets, a row per trial, the cheapest first.
+
+    Args:
+        metrics: With a front.
+        run: Name of the run, for a column with the command that exports each; None leaves it out.
+    """
+    return points_table(metrics.front, metrics.baseline.of(Metric(metrics.front[0].metric)), run)
+
+
+def points_table(points: Sequence[FrontPoint], dense: float | None, run: str | None = None) -> TextTable:
+    """As `front_table`, of a search that may have no result yet.
+
+    Args:
+        points: At least one.
+        dense: What the dense network costs, which the others are given in per cent of; None for absolute ones.
+        run: Name of the run; None leaves the commands out.
+    """
+    metric, unit = points[0].metric, "B" if points[0].metric == Metric.SIZE.value else ""
+    rows = [
+        (
+            str(each.trial),
+            amount(metric, each.cost) if dense is None else share(each.cost, dense, unit),
+            f"{each.divergence:.4f}",
+            percent(each.accuracy),
+            " to ".join(f"{100 * end:.1f}" for end in each.accuracy_ci95),
+            *([] if run is None else [f"automl export {run} --trial {each.trial}"]),
+        )
+        for each in points
+    ]
+    cost = METRIC_WORDS[metric]
+    commands = [] if run is None else ["Export"]
+    return TextTable(
+        ("Trial", f"{cost[0].upper()}{cost[1:]}", "Divergence", "Accuracy", "95% CI", *commands), tuple(rows)
+    )
 
 
 def search_line(metrics: Metrics) -> str:

@@ -27,11 +27,13 @@ class TrialReport:
     """Completed trials at which the search ends."""
     evaluation: Evaluation
     best: Evaluation
-    """The evaluation with the lowest divergence so far."""
+    """The evaluation with the lowest divergence so far, of those that were held to the same budget."""
     from_cache: bool
     """Whether an equal policy had been evaluated before."""
     ours: bool
     """Whether this process evaluated it; else another worker did."""
+    level: int = 0
+    """Which of several budgets it was held to, from 0 for the tightest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ import logging
 import math
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 from optuna.trial import BaseTrial, FixedTrial, FrozenTrial, TrialState
 
@@ -24,7 +26,7 @@ from automl.search.tally import Tally
 from automl.search.watchdog import time_limit
 from automl.store.ledger import LOST, WORKER, Ledger, Proposal
 from automl.store.patience import Patience
-from automl.store.trials import DIGEST, policy_of_trial
+from automl.store.trials import DIGEST, changed, level_of, policy_of_trial
 from automl.store.workers import Crew, workers
 
 MOST_FAILURES = 5
@@ -41,9 +43,23 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class _Level:
+    """One budget of the search, which is a search of its own but for the order of the trials."""
+
+    number: int
+    """From 0 for the tightest."""
+    problem: Problem
+    mirror: Mirror
+    """Of its own trials alone: what others are worth under another budget says nothing here."""
+    cache: EvaluationCache
+
+
+@dataclass(frozen=True, slots=True)
 class _Task:
     number: int
     policy: CompressionPolicy
+    cache: EvaluationCache
+    """Of its level."""
 
 
 def search(
@@ -62,8 +78,11 @@ def search(
     crew: Crew = _ALONE,
     patience: Patience = _PATIENT,
     trial_limit_s: float = TRIAL_LIMIT_S,
+    looser: Sequence[Problem] = (),
 ) -> Evaluation:
     """Evaluates policies until `trials` of them are completed, and returns the one with the lowest divergence.
+
+    With looser budgets, each trial belongs to one of the budgets in turn, and the best one of the tightest is returned.
 
     Each completed trial is in `study` before the next one starts, so that a later call goes on where this one ended: a
     trial that a killed process began is evaluated first, and what follows is what would have followed. The first trial
@@ -84,16 +103,17 @@ def search(
         crew: The workers of the study.
         patience: With a database that does not answer.
         trial_limit_s: Seconds after which a trial has failed.
+        looser: The same problem under looser and looser budgets.
 
     Raises:
         SearchError: If `MOST_FAILURES` trials in a row failed.
         InterruptedRunError: If it was stopped before the first trial was completed.
     """
-    asked = trials if engine.most_trials is None else min(trials, engine.most_trials)
+    asked = trials_of(engine, trials, 1 + len(looser))
     ledger = Ledger(study, crew.name, patience)
-    cache = EvaluationCache(lambda policy: _finite(problem.evaluate(policy)))
-    tally = Tally(asked, crew.name, cache)
-    mirror = Mirror(engine.sampler(problem, Session(seed, asked, folder, log, _number(crew))))
+    session = Session(seed, -(-asked // (1 + len(looser))), folder, log, _number(crew))
+    levels = [_level(number, each, engine, session) for number, each in enumerate((problem, *looser))]
+    tally = Tally(asked, crew.name, [level.cache for level in levels])
     earlier = _looked(study, ledger, crew, patience)
     for _ in (*tally.news(earlier), *tally.failures(earlier)):
         pass  # of earlier sessions, which have reported them
@@ -101,7 +121,8 @@ def search(
     queued = not crew.leads
     while True:
         found = _looked(study, ledger, crew, patience)
-        mirror.follow(found)
+        for level in levels:
+            level.mirror.follow(_of(level, found))
         for report in tally.news(found):
             log(_curves(report), report.done)
             on_trial(report)
@@ -112,18 +133,23 @@ def search(
             break
         if not queued:
             queued = True
-            if _queue_first(problem, engine, ledger, found, cache):
+            if _queue_first(levels, engine, ledger, found):
                 continue
-        task = _next_task(problem, engine, ledger, mirror, crew, found, asked)
+        task = _next_task(levels, engine, ledger, crew, found, asked)
         if task is None:
             time.sleep(_WAIT_S)
             continue
-        failure = _worked(task, ledger, cache, trial_limit_s)
+        failure = _worked(task, ledger, trial_limit_s)
         failures = [] if failure is None else [*failures, failure]
         _check_failures(failures)
     if tally.best is None:
         raise InterruptedRunError("The search was stopped before its first trial ended.")
     return tally.best
+
+
+def trials_of(engine: Engine, trials: int, levels: int) -> int:
+    """Completed trials at which a search ends that was asked for `trials`, under one budget or several in turn."""
+    return trials if engine.most_trials is None else min(trials, levels * engine.most_trials)
 
 
 def _left_behind(trials: Sequence[FrozenTrial], crew: Crew) -> bool:
@@ -151,47 +177,73 @@ def _looked(study: optuna.Study, ledger: Ledger, crew: Crew, patience: Patience)
     return trials
 
 
+def _level(number: int, problem: Problem, engine: Engine, session: Session) -> _Level:
+    """Each has draws and a folder of its own; the curves of an engine are those at the tightest budget."""
+    if number:
+        seed = int(np.random.SeedSequence([session.seed, 0, number]).generate_state(1)[0])
+        folder = None if session.folder is None else session.folder / f"level-{number}"
+        session = replace(session, seed=seed, folder=folder, log=silent)
+    cache = EvaluationCache(lambda policy: _finite(problem.evaluate(policy)))
+    return _Level(number, problem, Mirror(engine.sampler(problem, session)), cache)
+
+
+def _of(level: _Level, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    return [trial for trial in trials if level_of(trial) == level.number]
+
+
+def _level_of(trial: FrozenTrial, levels: Sequence[_Level]) -> _Level:
+    number = level_of(trial)
+    if number >= len(levels):
+        raise changed(trial, ValueError(f"its level is {number} of {len(levels)}"))
+    return levels[number]
+
+
 def _queue_first(
-    problem: Problem, engine: Engine, ledger: Ledger, found: Sequence[FrozenTrial], cache: EvaluationCache
+    levels: Sequence[_Level], engine: Engine, ledger: Ledger, found: Sequence[FrozenTrial]
 ) -> bool:
     """The uniform policy comes first, then what the engine starts from, unless an earlier session had them."""
-    uniform = uniform_policy(problem)
-    if uniform in cache or any(trial.state is TrialState.WAITING for trial in found):
-        return False
+    waiting = {level_of(trial) for trial in found if trial.state is TrialState.WAITING}
+    missing = [
+        (level, uniform)
+        for level, uniform in ((each, uniform_policy(each.problem)) for each in levels)
+        if level.number not in waiting and uniform not in level.cache
+    ]
+    for level, uniform in missing:
+        _queue_level(level, uniform, engine, ledger)
+    return bool(missing)
+
+
+def _queue_level(level: _Level, uniform: CompressionPolicy, engine: Engine, ledger: Ledger) -> None:
+    problem = level.problem
     near = FixedTrial(dict(engine.uniform(problem)))
     engine.propose(problem, near)
-    ledger.queue(_proposal(engine, near, uniform, given=True))
+    ledger.queue(_proposal(engine, near, uniform, level, given=True))
     first = engine.first(problem)
     if first is not None:
         trial = FixedTrial(dict(first))
-        ledger.queue(_proposal(engine, trial, engine.propose(problem, trial), given=True))
-    return True
+        ledger.queue(_proposal(engine, trial, engine.propose(problem, trial), level, given=True))
 
 
 def _next_task(
-    problem: Problem,
-    engine: Engine,
-    ledger: Ledger,
-    mirror: Mirror,
-    crew: Crew,
-    found: Sequence[FrozenTrial],
-    asked: int,
+    levels: Sequence[_Level], engine: Engine, ledger: Ledger, crew: Crew, found: Sequence[FrozenTrial], asked: int
 ) -> _Task | None:
-    """A trial of the queue, or a new one; None where enough are under way."""
+    """A trial of the queue, or a new one of the level that has fewest; None where enough are under way."""
     waiting = ledger.claim(found)
     if waiting is not None:
-        return _Task(waiting.number, policy_of_trial(waiting))
+        return _Task(waiting.number, policy_of_trial(waiting), _level_of(waiting, levels).cache)
     counted = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
-    if sum(trial.state in counted for trial in found) >= asked:
+    taken = Counter(level_of(trial) for trial in found if trial.state in counted)
+    if taken.total() >= asked:
         return None
-    trial = mirror.ask()
-    policy = engine.propose(problem, trial)
-    number = ledger.begin(_proposal(engine, trial, policy, given=False))
-    mirror.is_trial(trial, number)
+    level = min(levels, key=lambda each: taken[each.number])
+    trial = level.mirror.ask()
+    policy = engine.propose(level.problem, trial)
+    number = ledger.begin(_proposal(engine, trial, policy, level, given=False))
+    level.mirror.is_trial(trial, number)
     if crew.others(time.monotonic()) and _is_underway(policy, number, ledger):
         ledger.withdraw(number)
         return None
-    return _Task(number, policy)
+    return _Task(number, policy, level.cache)
 
 
 def _is_underway(policy: CompressionPolicy, number: int, ledger: Ledger) -> bool:
@@ -203,11 +255,11 @@ def _is_underway(policy: CompressionPolicy, number: int, ledger: Ledger) -> bool
     )
 
 
-def _worked(task: _Task, ledger: Ledger, cache: EvaluationCache, limit_s: float) -> str | None:
+def _worked(task: _Task, ledger: Ledger, limit_s: float) -> str | None:
     """Evaluates the policy and writes down what it is worth; returns why not, where that failed."""
     try:
         with time_limit(limit_s):
-            evaluation, from_cache = cache(task.policy)
+            evaluation, from_cache = task.cache(task.policy)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         _log.warning("Trial %d failed: %s", task.number, reason)
@@ -219,8 +271,10 @@ def _worked(task: _Task, ledger: Ledger, cache: EvaluationCache, limit_s: float)
     return None
 
 
-def _proposal(engine: Engine, trial: BaseTrial, policy: CompressionPolicy, *, given: bool) -> Proposal:
-    return Proposal(policy, trial.params, trial.distributions, engine.name, given)
+def _proposal(
+    engine: Engine, trial: BaseTrial, policy: CompressionPolicy, level: _Level, *, given: bool
+) -> Proposal:
+    return Proposal(policy, trial.params, trial.distributions, engine.name, given, level.number)
 
 
 def _number(crew: Crew) -> int:
@@ -228,11 +282,12 @@ def _number(crew: Crew) -> int:
 
 
 def _curves(report: TrialReport) -> dict[str, float]:
+    where = f"search level {report.level}" if report.level else "search"
     return {
-        "search/divergence": report.evaluation.divergence,
-        "search/accuracy": report.evaluation.accuracy,
-        "search/best divergence": report.best.divergence,
-        "search/accuracy of the best": report.best.accuracy,
+        f"{where}/divergence": report.evaluation.divergence,
+        f"{where}/accuracy": report.evaluation.accuracy,
+        f"{where}/best divergence": report.best.divergence,
+        f"{where}/accuracy of the best": report.best.accuracy,
     }
 
 

@@ -8,19 +8,23 @@ from automl.core.evaluation import Evaluation
 from automl.search.cache import EvaluationCache
 from automl.search.engine import TrialReport
 from automl.store.ledger import WORKER
-from automl.store.trials import failures, recall, source_of
+from automl.store.trials import failures, level_of, recall, source_of
 
 
 class Tally:
     """Counts completed trials, and knows the best of them."""
 
-    def __init__(self, asked: int, worker: str, cache: EvaluationCache) -> None:
-        """Of a search that ends with so many, as the worker of that name sees it; `cache` learns of each."""
-        self._asked, self._worker, self._cache = asked, worker, cache
+    def __init__(self, asked: int, worker: str, caches: Sequence[EvaluationCache]) -> None:
+        """Of a search that ends with so many, as the worker of that name sees it; `caches` learn of each."""
+        self._asked, self._worker, self._caches = asked, worker, caches
         self._counted: set[int] = set()
         self._failed: set[int] = set()
-        self.best: Evaluation | None = None
-        """The one with the lowest divergence; of equal ones the first."""
+        self._best: dict[int, Evaluation] = {}
+
+    @property
+    def best(self) -> Evaluation | None:
+        """The one with the lowest divergence at the tightest budget; of equal ones the first."""
+        return self._best.get(0)
 
     @property
     def done(self) -> int:
@@ -43,10 +47,13 @@ class Tally:
 
     def _report(self, trial: FrozenTrial) -> TrialReport:
         evaluation = recall(trial)
-        self._cache.learn(evaluation)
+        for cache in self._caches:
+            cache.learn(evaluation)
         self._counted.add(trial.number)
-        if self.best is None or evaluation.divergence < self.best.divergence:
-            self.best = evaluation
+        level = level_of(trial)
+        best = self._best.get(level)
+        if best is None or evaluation.divergence < best.divergence:
+            self._best[level] = best = evaluation
         ours = trial.user_attrs.get(WORKER) == self._worker
         from_cache = source_of(trial) == "cache"
-        return TrialReport(trial.number, self.done, self._asked, evaluation, self.best, from_cache, ours)
+        return TrialReport(trial.number, self.done, self._asked, evaluation, best, from_cache, ours, level)

@@ -10,13 +10,14 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from automl.core.decode import decoded
 from automl.core.policy import CompressionPolicy
 from automl.store.ledger import LOST, WORKER
-from automl.store.trials import DIGEST, ENGINE, EVALUATION, FAILURE, GIVEN, POLICY, changed, worth_of
+from automl.store.trials import DIGEST, ENGINE, EVALUATION, FAILURE, GIVEN, LEVEL, POLICY, changed, worth_of
 
 _TEXTS = (DIGEST, ENGINE, FAILURE, WORKER)
 _FACTS: Mapping[str, Callable[[Any], object]] = {
     **dict.fromkeys(_TEXTS, lambda value: decoded(str, value)),
     GIVEN: lambda value: decoded(bool, value),
     LOST: lambda value: decoded(int, value),
+    LEVEL: lambda value: decoded(int, value),
     POLICY: CompressionPolicy.from_json,
 }
 

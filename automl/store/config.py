@@ -10,6 +10,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from automl.core.budget import Budget
+from automl.core.budget_range import budgets
 from automl.core.errors import InputError
 from automl.store.files import read_text
 
@@ -26,7 +28,7 @@ class RunConfig:
     data: str
     """Data spec: `digits`, `imagefolder:DIR`, `torchvision:NAME?root=DIR`, `synthetic:clutter`, `pkg.mod:factory`."""
     budget: tuple[str, ...]
-    """Limits such as `0.25flops` or `2MB`; all of them hold."""
+    """Limits such as `0.25flops` or `2MB`; all of them hold. None are needed beside a range."""
     weights: str | None = None
     """Weights file; None trains a baseline on the data."""
     input_size: int | None = None
@@ -71,6 +73,8 @@ class RunConfig:
     """Wall time that one trial may take, in seconds; None for half an hour."""
     limit: int | None = None
     """Most images of the data set that are used; None for all."""
+    pareto: str | None = None
+    """Range of budgets that trials are held to in turn, such as `flops:0.15..0.6`; None searches one budget."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -78,6 +82,20 @@ class RunConfig:
             for text in value if isinstance(value, tuple) else (value,):
                 if isinstance(text, str) and re.search("[\0\ud800-\udfff]", text):  # no file can hold these
                     raise InputError(f"`{each.name}` must be UTF-8 text without zeros, but got {text!r}. Rename it.")
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The range of budgets, where there is one, and the limits, as they were written."""
+        return self.budget if self.pareto is None else (self.pareto, *self.budget)
+
+    @property
+    def levels(self) -> tuple[Budget, ...]:
+        """What trials are held to in turn, the tightest first; one budget where there is no range.
+
+        Raises:
+            BudgetError: If a text does not parse, or the range and a limit are of one metric.
+        """
+        return budgets(self.budget, self.pareto)
 
 
 def to_toml(config: RunConfig) -> str:

@@ -22,7 +22,7 @@ from automl.core.evaluation import Evaluation
 from automl.core.policy import CompressionPolicy
 from automl.store.bulk import create_trial_in, end_trial_in
 from automl.store.patience import Patience
-from automl.store.trials import DIGEST, ENGINE, EVALUATION, FAILURE, GIVEN, POLICY, Source, plain
+from automl.store.trials import DIGEST, ENGINE, EVALUATION, FAILURE, GIVEN, LEVEL, POLICY, Source, plain
 
 WORKER = "worker"
 """User attribute of a trial: the name of the worker that evaluates it."""
@@ -46,6 +46,8 @@ class Proposal:
     """Name of the engine that proposes it."""
     given: bool = False
     """Whether the parameters were given, not sampled; the policy is then only near what they say."""
+    level: int = 0
+    """Which of several budgets it is held to, from 0 for the tightest."""
 
 
 class Ledger:
@@ -134,6 +136,7 @@ class Ledger:
                 DIGEST: proposal.policy.digest(),
                 ENGINE: proposal.engine,
                 GIVEN: proposal.given,
+                **({LEVEL: proposal.level} if proposal.level else {}),
                 _TOKEN: token,
                 **facts,
             },

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from automl.core.budget_range import LEVELS
 from automl.core.cost import Cost
 from automl.core.decode import decoded
 from automl.core.errors import RunError
@@ -22,6 +23,8 @@ ENGINE = "engine"
 """User attribute of a trial: the engine that proposed it."""
 GIVEN = "given"
 """User attribute of a trial: whether its parameters were given, not sampled."""
+LEVEL = "level"
+"""User attribute of a trial: which of several budgets it is held to, from 0 for the tightest, where it has none."""
 EVALUATION = "evaluation"
 """User attribute of a completed trial: what the policy was found to be worth."""
 FAILURE = "failure"
@@ -54,6 +57,8 @@ class CompletedTrial:
     given: bool
     """Whether it was queued before the search began; the first of these is the uniform policy."""
     evaluation: Evaluation
+    level: int = 0
+    """Which of several budgets it was held to, from 0 for the tightest."""
 
 
 def settled(study: optuna.Study) -> frozenset[str]:
@@ -67,6 +72,14 @@ def policy_of_trial(trial: FrozenTrial) -> CompressionPolicy:
         return CompressionPolicy.from_json(trial.user_attrs[POLICY])
     except (KeyError, ValueError) as error:
         raise changed(trial, error) from error
+
+
+def level_of(trial: FrozenTrial) -> int:
+    """Which of several budgets a trial is held to; 0 for the tightest, and where there is one."""
+    level = trial.user_attrs.get(LEVEL, 0)
+    if type(level) is not int or not 0 <= level < LEVELS:
+        raise changed(trial, ValueError(f"its level is {level!r}"))
+    return level
 
 
 def recall(trial: FrozenTrial) -> Evaluation:
@@ -99,16 +112,21 @@ def source_of(trial: FrozenTrial) -> Source:
     return "cache" if trial.user_attrs[EVALUATION].get("source") == "cache" else "new"
 
 
-def completed(study: optuna.Study) -> list[Evaluation]:
-    """The evaluation of every completed trial, in the order of the trials."""
-    return [recall(trial) for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+def completed(study: optuna.Study, level: int | None = None) -> list[Evaluation]:
+    """The evaluation of every completed trial, or of those of one level, in the order of the trials."""
+    found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return [recall(trial) for trial in found if level is None or level_of(trial) == level]
 
 
 def completed_trials(trials: Iterable[FrozenTrial]) -> list[CompletedTrial]:
     """Those of `trials` that are completed."""
     return [
         CompletedTrial(
-            each.number, str(each.user_attrs.get(ENGINE, "")), bool(each.user_attrs.get(GIVEN)), recall(each)
+            each.number,
+            str(each.user_attrs.get(ENGINE, "")),
+            bool(each.user_attrs.get(GIVEN)),
+            recall(each),
+            level_of(each),
         )
         for each in trials
         if each.state is TrialState.COMPLETE

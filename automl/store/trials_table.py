@@ -13,12 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 from automl.core.knob import Knob
 from automl.store.files import write_text
 from automl.store.ledger import WORKER
-from automl.store.trials import DIGEST, ENGINE, FAILURE, recall, source_of
+from automl.store.trials import DIGEST, ENGINE, FAILURE, level_of, recall, source_of
 
 _PAUSE_S = 2.0
 """Between two versions of the table: writing all rows takes longer, the more there are."""
 _COLUMNS = ("number", "state", "digest", "divergence", "accuracy", "ci95_low", "ci95_high", "images")
-_COST_COLUMNS = ("macs", "params", "size_bytes", "bops", "seconds", "source", "engine", "worker", "failure")
+_COST_COLUMNS = ("macs", "params", "size_bytes", "bops", "seconds", "source", "engine", "level", "worker", "failure")
 
 
 class TrialsTable:
@@ -52,7 +52,7 @@ class TrialsTable:
     def _row(self, trial: FrozenTrial) -> dict[str, Any]:
         facts = trial.user_attrs
         row = {"number": trial.number, "state": trial.state.name.lower(), "worker": facts.get(WORKER, "")}
-        row["digest"] = facts.get(DIGEST, "")
+        row |= {"digest": facts.get(DIGEST, ""), "level": level_of(trial)}
         if trial.state is not TrialState.COMPLETE:
             return row | {"failure": facts.get(FAILURE, "the process was killed")}
         evaluation = recall(trial)

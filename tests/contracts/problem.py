@@ -87,12 +87,12 @@ def separable_graph(blocks: Blocks = EIGHT) -> ModelGraph:
     return ModelGraph((4, 1, 1), tuple(layers), tuple(groups), tuple(tensors))
 
 
-def separable_problem(evaluate: Evaluator, blocks: Blocks = EIGHT) -> Problem:
-    """At most half of the MACs."""
+def separable_problem(evaluate: Evaluator, blocks: Blocks = EIGHT, share: float = BUDGET) -> Problem:
+    """At most a share of the MACs, half of them if not given."""
     graph = separable_graph(blocks)
     cost_model = AnalyticCostModel(graph)
     dense = cost_model(dense_policy(graph))
-    budget = Budget.parse(f"{BUDGET}flops")
+    budget = Budget.parse(f"{share}flops")
     knobs = tuple(Knob(group.name, "channels", WIDTHS) for group in graph.prunable)
     projection = Projection(knobs, cost_model, budget, dense)
     table = wrong_table(blocks)
@@ -109,11 +109,11 @@ def wrong_table(blocks: Blocks = EIGHT) -> SensitivityTable:
     return SensitivityTable(tuple(blocks.sensitivity), (WIDTHS,) * len(losses), tuple(losses))
 
 
-def least_divergence(chained: float = 0.0, blocks: Blocks = EIGHT) -> float:
+def least_divergence(chained: float = 0.0, blocks: Blocks = EIGHT, share: float = BUDGET) -> float:
     """The optimum, by dynamic programming over steps of `MULTIPLE` channels; independent of costs and projection."""
     steps = CHANNELS // MULTIPLE
     names = list(blocks.sensitivity)
-    capacity = int(BUDGET * steps * len(names))  # each step of each block costs the same
+    capacity = int(share * steps * len(names))  # each step of each block costs the same
     least = np.full((capacity + 1, len(WIDTHS)), np.inf)  # [steps spent, width of the last block]
     for place, name in enumerate(names):
         extended = np.full_like(least, np.inf)

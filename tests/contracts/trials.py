@@ -13,14 +13,16 @@ def ledger(study: optuna.Study, worker: str = "worker") -> Ledger:
     return Ledger(study, worker, Patience(0.0))
 
 
-def proposal(policy: CompressionPolicy, engine: str = "solver") -> Proposal:
-    return Proposal(policy, {}, {}, engine)
+def proposal(policy: CompressionPolicy, engine: str = "solver", level: int = 0) -> Proposal:
+    return Proposal(policy, {}, {}, engine, level=level)
 
 
-def tell(study: optuna.Study, evaluation: Evaluation, source: Source = "new", engine: str = "solver") -> None:
+def tell(
+    study: optuna.Study, evaluation: Evaluation, source: Source = "new", engine: str = "solver", level: int = 0
+) -> None:
     """A completed trial."""
     own = ledger(study)
-    assert own.complete(own.begin(proposal(evaluation.policy, engine)), evaluation, source)
+    assert own.complete(own.begin(proposal(evaluation.policy, engine, level)), evaluation, source)
 
 
 def fail(study: optuna.Study, policy: CompressionPolicy, reason: str) -> None:

@@ -18,6 +18,7 @@ import typer
 from automl.cli.main import app
 from automl.core.bits import BitChoices
 from automl.core.budget import Budget
+from automl.core.budget_range import BudgetRange
 from automl.search.registry import AGENTS, ENGINES, find_engine
 from tests.docs.pages import DOCS, ROOT, text_of
 
@@ -118,6 +119,7 @@ def invocations() -> Iterator[tuple[str, list[str]]]:
 def test_command_lines_of_the_pages_have_commands_options_and_values_that_there_are() -> None:
     checks: dict[str, Callable[[str], object]] = {
         "--budget": Budget.parse,
+        "--pareto": BudgetRange.parse,
         "--bits": BitChoices.parse,
         "--engine": find_engine,
     }

@@ -10,7 +10,41 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.automl.cli.conftest import Cli
 from tests.automl.report.pages import check_page
 
+RANGE = ["--pareto", "flops:0.3..0.7", "--limit", "240", "--finetune-epochs", "0", "--trials", "11", "--name", "front"]
 QUICK = ["--limit", "240", "--finetune-epochs", "1", "--trials", "3", "--name", "job"]
+
+
+@pytest.mark.slow
+def test_a_range_of_budgets_gives_a_front_of_which_every_point_can_be_exported(automl: Cli) -> None:
+    searched = automl("search", *RANGE, "--epochs", "2", "--json")
+    assert searched.code == 0, searched.err
+    metrics = json.loads(searched.out)
+    dense, points = metrics["baseline"]["macs"], metrics["front"]
+    assert metrics["search"]["trials"] == 11
+    assert [line["metric"] for line in metrics["budgets"]] == ["flops"]
+    assert metrics["best"]["macs"] <= metrics["budgets"][0]["asked"] == pytest.approx(0.3 * dense)
+    costs, divergences = ([point[key] for point in points] for key in ("cost", "divergence"))
+    assert costs == sorted(set(costs))
+    assert divergences == sorted(set(divergences), reverse=True)
+    assert costs[0] <= 0.3 * dense
+    assert 0.6 * dense < costs[-1] <= 0.7 * dense
+
+    loosest = points[-1]["trial"]
+    exported = automl("export", "front", "--trial", str(loosest), "--json")
+    assert exported.code == 0, exported.err
+    measured = automl("evaluate", f"runs/front/exports/trial-{loosest}/model.onnx", "--limit", "240", "--json")
+    assert json.loads(measured.out)["macs"] == costs[-1]
+
+    shown = automl("show", "front")
+    assert "automl export front --trial N" in shown.out + shown.err
+    assert f"automl export front --trial {loosest}" in Path("runs/front/report.html").read_text(encoding="utf-8")
+    resumed = automl("resume", "front", "--trials", "+2", "--json")
+    assert resumed.code == 0, resumed.err
+    assert json.loads(resumed.out)["search"]["trials"] == 13
+    table = Path("runs/front/trials.csv").read_text(encoding="utf-8").splitlines()
+    column = table[0].split(",").index("level")
+    # Two of each to begin with, then in turn.
+    assert [row.split(",")[column] for row in table[1:]] == [*"0011223344", *"012"]
 
 
 @pytest.mark.slow

@@ -27,6 +27,11 @@ def test_a_time_without_a_number_or_unit_is_refused(text: str) -> None:
         (["--budget", "0.5flops", "--name", "a/b"], "holds no path"),
         (["--budget", "0.5flops", "--weights", "none.pth"], "none.pth"),
         (["--budget", "0.5flops", "--time", "soon"], "such as 30m"),
+        (["--pareto", "flops:0.6..0.2"], "Turn it round: flops:0.2..0.6"),
+        (["--pareto", "latency:0.2..0.6"], "would have to be timed"),
+        (["--pareto", "flops:0.2..0.6", "--budget", "0.5flops"], "both limit flops"),
+        (["--pareto", "flops:0.2..0.6", "--trials", "9"], "needs 10 of them, but got `--trials 9`"),
+        (["--pareto", "flops:0.001..0.6"], "The nearest reachable budget is"),
     ],
 )
 def test_bad_input_exits_with_2_says_the_way_out_and_leaves_no_run(

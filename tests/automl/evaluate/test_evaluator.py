@@ -136,6 +136,18 @@ def test_after_a_resume_the_same_policy_is_the_one_to_beat(dense: DenseNetwork) 
     assert replace(resumed(worst), seconds=0.0) == replace(through(worst), seconds=0.0)
 
 
+def test_an_evaluator_apart_has_a_best_policy_of_its_own(dense: DenseNetwork) -> None:
+    images = torch.randn(256, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    labels = torch.arange(256) % 10
+    split = [(images[:128], labels[:128]), (images[128:], labels[128:])]
+    evaluator = ModelEvaluator(dense, AnalyticCostModel(dense.traced.graph), split)
+    evaluator(dense_policy(dense.traced.graph))
+    narrow = CompressionPolicy({group.name: group.channels // 4 for group in dense.traced.graph.prunable})
+    assert evaluator(narrow).images == 128  # it lost against the dense network
+    assert evaluator.apart()(narrow).images == 256
+    assert evaluator(narrow).images == 128
+
+
 def test_the_same_policy_is_worth_the_same_twice(dense: DenseNetwork, evaluator: ModelEvaluator) -> None:
     policy = CompressionPolicy({dense.traced.graph.prunable[0].name: 8})
     assert evaluator(policy).divergence == evaluator(policy).divergence

@@ -25,6 +25,14 @@ def test_a_search_without_a_budget_is_refused() -> None:
         resolved(None, {"budget": None})
 
 
+def test_a_range_of_budgets_needs_no_budget_but_trials_for_each_of_its_levels() -> None:
+    config = resolved(None, {"pareto": "flops:0.2..0.6", "trials": 10})
+    assert (config.budget, config.pareto) == ((), "flops:0.2..0.6")
+    assert resolved(None, {"pareto": "flops:0.2..0.6"}, needs_budget=False).budget == ()
+    with pytest.raises(InputError, match=r"needs 10 of them, but got `--trials 9`.*one `--budget`"):
+        resolved(None, {"pareto": "flops:0.2..0.6", "trials": 9})
+
+
 def test_training_alone_needs_no_budget() -> None:
     assert resolved(None, {}, needs_budget=False).budget == ("1flops",)
 

@@ -14,6 +14,7 @@ from automl.report.console import (
     show_layers,
     show_result,
 )
+from automl.report.front import FrontPoint
 from automl.report.metrics import Metrics
 from tests.contracts.problem import separable_graph
 
@@ -34,6 +35,20 @@ def test_the_result_fits_80_columns_with_each_row_on_one_line(console: Console, 
     assert max(map(len, lines)) <= 80
     assert any(line.split() == ["MACs", "300.80M", *["75.20M", "(25.0%)"] * 3] for line in lines)
     assert any(line.split() == ["flops", "75.20M", "75.10M", "75.10M", "yes"] for line in lines)
+
+
+def test_a_front_lists_its_trials_and_how_to_export_one(console: Console, metrics: Metrics) -> None:
+    points = tuple(
+        FrontPoint(trial, "flops", 75_200_000.0 * factor, 0.5 / factor, 0.9, (0.861, 0.928))
+        for trial, factor in ((7, 1), (12, 2))
+    )
+    show_result(console, replace(metrics, front=points), "mine")
+    lines = text(console).splitlines()
+    # 75.2M and 150.4M of 300.8M.
+    assert any(line.split() == "7 75.20M (25.0%) 0.5000 90.0% 86.1 to 92.8".split() for line in lines)
+    assert any(line.split() == "12 150.40M (50.0%) 0.2500 90.0% 86.1 to 92.8".split() for line in lines)
+    assert "automl export mine --trial N" in " ".join(" ".join(lines).split())
+    assert max(map(len, lines)) <= 80
 
 
 def test_without_a_terminal_no_control_codes_are_written(console: Console, metrics: Metrics) -> None:

@@ -133,6 +133,30 @@ def test_the_page_of_a_quantized_network_has_its_layers(report: Report, rounded:
     assert {"Bits", "Quantized", "+0.5 pt", "stem", "odd", "simulated", "float"} <= set(text)
 
 
+def test_the_page_of_a_range_of_budgets_lists_its_front_with_a_command_for_each(
+    report: Report, config: RunConfig
+) -> None:
+    ranged = replace(report, config=replace(config, budget=("2MB",), pareto="flops:0.2..0.8"))
+    text = check_page(render(ranged)).text
+    assert "The front" in text
+    assert "torchvision:mobilenet_v2 on digits, budget flops:0.2..0.8, 2MB" in text
+    assert [point.trial for point in ranged.front]
+    for point in ranged.front:
+        assert f"automl export {report.name} --trial {point.trial}" in text
+    assert "The front" not in check_page(render(report)).text
+
+
+def test_a_search_of_a_range_that_is_not_finished_shows_the_best_of_the_tightest(
+    report: Report, config: RunConfig
+) -> None:
+    loose = replace(report.trials[0], number=9, level=4, evaluation=replace(report.trials[0].evaluation, divergence=0))
+    ranged = replace(config, pareto="flops:0.2..0.8", budget=())
+    unfinished = replace(report, config=ranged, metrics=None, chosen=None, details=None, answers=None)
+    with_loose = replace(unfinished, trials=(*report.trials, loose))
+    best = min(report.trials, key=lambda trial: trial.evaluation.divergence)
+    assert f"the best so far keeps {best.evaluation.accuracy:.1%}" in render(with_loose)
+
+
 def test_a_page_without_budgets_stands(report: Report) -> None:
     assert "Budgets" not in check_page(render(replace(report, metrics=replace(_of(report), budgets=())))).text
     line = BudgetLine("latency", 5.0, 4.0, None, met=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from automl.core.errors import RunError
+from automl.report.front import FrontPoint
 from automl.report.metrics import LayerBits, Metrics, read_metrics, write_metrics
 
 
@@ -19,7 +20,7 @@ def test_the_file_has_the_documented_layout(tmp_path: Path, metrics: Metrics) ->
     value = json.loads((tmp_path / "metrics.json").read_text())
     assert set(value) == {
         "baseline", "uniform", "best", "finetuned", "quantized", "budgets", "layers", "search", "accuracy_is", "splits",
-        "timing",
+        "timing", "front",
     }  # fmt: skip
     for name in ("baseline", "uniform", "best", "finetuned"):
         assert set(value[name]) == {
@@ -31,6 +32,16 @@ def test_the_file_has_the_documented_layout(tmp_path: Path, metrics: Metrics) ->
     }  # fmt: skip
     assert value["baseline"]["accuracy_ci95"] == [0.961, 0.988]
     assert value["budgets"][1]["measured"] is None
+
+
+def test_a_front_survives_the_way_through_the_file(tmp_path: Path, metrics: Metrics) -> None:
+    point = FrontPoint(7, "size", 2_000_000.0, 0.25, 0.9, (0.86, 0.93))
+    ranged = replace(metrics, front=(point,))
+    write_metrics(tmp_path / "metrics.json", ranged)
+    assert read_metrics(tmp_path / "metrics.json") == ranged
+    older = ranged.to_json()
+    del older["front"]
+    assert Metrics.from_json(older) == metrics
 
 
 def test_only_quantized_rows_say_whether_they_are_simulated(metrics: Metrics) -> None:

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from automl.core.budget import Metric
 from automl.report.details import Details, LayerRow, TimedNetwork
+from automl.report.front import front
 from automl.report.plots import history_svg, latency_svg, layers_svg, pareto, tradeoff_svg, write_plots
 from automl.store.trials import CompletedTrial
 
@@ -56,6 +57,15 @@ def test_the_tradeoff_says_what_is_measured_and_in_which_unit(trials: Trials) ->
 def test_the_front_has_what_no_other_one_beats() -> None:
     assert pareto([(3, 5), (1, 2), (2, 1), (2, 4), (4, 5), (1, 1)]) == [(1, 2), (2, 4), (3, 5)]
     assert pareto([(1, 1), (1, 1)]) == [(1, 1)]
+
+
+def test_the_front_of_a_range_bears_the_numbers_of_its_trials_and_says_how_to_export_them(trials: Trials) -> None:
+    points = front(trials, Metric.FLOPS)
+    svg = tradeoff_svg(trials, trials[0], None, Metric.FLOPS, front=points, run="a<b")
+    assert {str(each.trial) for each in points} <= words(svg)
+    assert "no other is nearer to the dense one and smaller" in words(svg)
+    for each in points:
+        assert f"automl export a&lt;b --trial {each.trial}" in svg
 
 
 def test_every_layer_has_its_row_whatever_its_name(layers: tuple[LayerRow, ...]) -> None:

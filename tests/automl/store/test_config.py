@@ -32,6 +32,7 @@ FULL = RunConfig(
     trial_time_s=90.0,
     limit=5000,
     tensorboard=True,
+    pareto="size:0.1..0.4",
 )
 REQUIRED = 'model = "m"\ndata = "d"\nbudget = ["0.5flops"]\n'
 
@@ -42,6 +43,19 @@ def test_a_config_survives_the_way_through_toml() -> None:
 
 def test_the_full_config_of_these_tests_sets_every_field() -> None:
     assert all(getattr(FULL, field.name) is not None for field in fields(RunConfig))
+
+
+def test_a_range_of_budgets_needs_no_limit_beside_it() -> None:
+    config = RunConfig("m", "d", (), pareto="flops:0.1..0.9")
+    assert from_toml(to_toml(config)) == config
+    assert config.asked == ("flops:0.1..0.9",)
+    assert [str(budget) for budget in config.levels] == ["0.1flops", "0.1732flops", "0.3flops", "0.5196flops", "0.9flops"]
+
+
+def test_without_a_range_there_is_one_level() -> None:
+    config = RunConfig("m", "d", ("0.5flops", "2MB"))
+    assert config.asked == ("0.5flops", "2MB")
+    assert [str(budget) for budget in config.levels] == ["0.5flops,2MB"]
 
 
 def test_none_is_left_out() -> None:

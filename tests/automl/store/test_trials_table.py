@@ -43,6 +43,14 @@ def test_the_table_has_a_row_for_each_finished_trial(tmp_path: Path) -> None:
     assert found[1]["accuracy"] == ""
 
 
+def test_the_table_says_which_of_several_budgets_a_trial_was_held_to(tmp_path: Path) -> None:
+    study, path = optuna.create_study(), tmp_path / "trials.csv"
+    tell(study, EVALUATION)
+    tell(study, EVALUATION, level=3)
+    TrialsTable(path, study, KNOBS).write()
+    assert [row["level"] for row in rows(path)] == ["0", "3"]
+
+
 def test_the_table_has_the_bits_of_each_layer(tmp_path: Path) -> None:
     study, path = optuna.create_study(), tmp_path / "trials.csv"
     tell(study, EVALUATION)
