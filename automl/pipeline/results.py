@@ -87,7 +87,7 @@ def final_outcome(
         layers=exported.layers,
         search=SearchSummary(
             engine,
-            len(found.evaluations) + len(found.looser),
+            len(found.evaluations) + found.looser,
             found.evaluated,
             found.seconds,
             found.table_correlation,

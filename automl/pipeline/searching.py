@@ -69,8 +69,8 @@ class Found:
     """Policies measured; the other trials found theirs in the cache."""
     seconds: float
     """Wall time of all trials, earlier sessions included."""
-    looser: tuple[Evaluation, ...] = ()
-    """With a range of budgets, those of the trials that were held to looser ones than the tightest."""
+    looser: int = 0
+    """With a range of budgets, completed trials that were held to looser ones than the tightest."""
     front: tuple[FrontPoint, ...] = ()
     """With a range of budgets, the trials that no other one beats."""
 
@@ -154,7 +154,6 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
         with present(study, leads=True) as crew:
             _run_trials(run, subject, levels, study, crew, conversation)
         found = completed(study, level=0)
-        looser = [each for level in range(1, len(levels)) for each in completed(study, level)]
         correlation = rank_correlation(problem.knobs, table, found)
         if correlation is not None:
             conversation.say(f"Sensitivity table against measured divergences: rank correlation {correlation:.2f}.")
@@ -165,7 +164,7 @@ def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Co
             table_correlation=correlation,
             evaluated=evaluated(study),
             seconds=_trial_seconds(study),
-            looser=tuple(looser),
+            looser=len(completed(study)) - len(found),
             front=_front(subject, study),
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.core.bits import INT8
-from automl.core.budget_range import LEVELS, TRIALS_PER_LEVEL
+from automl.core.budget_range import TRIALS_PER_LEVEL
 from automl.core.errors import InputError
 from automl.core.paths import at_home
 from automl.models.reach import refuse_unreachable
@@ -73,7 +73,7 @@ def _check_levels(config: RunConfig) -> None:
     levels = len(config.levels)
     if levels > 1 and config.trials < levels * TRIALS_PER_LEVEL:
         raise InputError(
-            f"`--pareto` holds trials to {LEVELS} budgets in turn and needs {LEVELS * TRIALS_PER_LEVEL} of them, but got "
+            f"`--pareto` holds trials to {levels} budgets in turn and needs {levels * TRIALS_PER_LEVEL} of them, but got "
             f"`--trials {config.trials}`. Ask for more (8 for each budget are usual), or search one `--budget`."
         )
 

@@ -92,10 +92,13 @@ class Report:
     @property
     def front(self) -> tuple[FrontPoint, ...]:
         """With a range of budgets, the trials that no other one beats, as far as the search is."""
+        if self.config.pareto is None:
+            return ()
         try:
-            return () if self.config.pareto is None else front(self.trials, BudgetRange.parse(self.config.pareto).metric)
+            metric = BudgetRange.parse(self.config.pareto).metric
         except BudgetError:  # of a configuration that was edited by hand
             return ()
+        return front(self.trials, metric)
 
 
 def report_plots(report: Report) -> dict[str, str]:

@@ -49,7 +49,8 @@ def test_a_range_of_budgets_needs_no_limit_beside_it() -> None:
     config = RunConfig("m", "d", (), pareto="flops:0.1..0.9")
     assert from_toml(to_toml(config)) == config
     assert config.asked == ("flops:0.1..0.9",)
-    assert [str(budget) for budget in config.levels] == ["0.1flops", "0.1732flops", "0.3flops", "0.5196flops", "0.9flops"]
+    levels = [str(budget) for budget in config.levels]
+    assert levels == ["0.1flops", "0.1732flops", "0.3flops", "0.5196flops", "0.9flops"]
 
 
 def test_without_a_range_there_is_one_level() -> None:
