@@ -73,8 +73,8 @@ def _check_levels(config: RunConfig) -> None:
     levels = len(config.levels)
     if levels > 1 and config.trials < levels * TRIALS_PER_LEVEL:
         raise InputError(
-            f"`--pareto` holds trials to {levels} budgets in turn and needs {levels * TRIALS_PER_LEVEL} of them, but got "
-            f"`--trials {config.trials}`. Ask for more (8 for each budget are usual), or search one `--budget`."
+            f"`--pareto` holds trials to {levels} budgets in turn and needs {levels * TRIALS_PER_LEVEL} of them, but "
+            f"got `--trials {config.trials}`. Ask for more (8 for each budget are usual), or search one `--budget`."
         )
 
 

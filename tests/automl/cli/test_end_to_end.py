@@ -32,7 +32,8 @@ def test_a_range_of_budgets_gives_a_front_of_which_every_point_can_be_exported(a
     loosest = points[-1]["trial"]
     exported = automl("export", "front", "--trial", str(loosest), "--json")
     assert exported.code == 0, exported.err
-    measured = automl("evaluate", f"runs/front/exports/trial-{loosest}/model.onnx", "--limit", "240", "--json")
+    file = f"runs/front/exports/trial-{loosest}/model.onnx"
+    measured = automl("evaluate", file, "--data", "digits", "--limit", "240", "--json")
     assert json.loads(measured.out)["macs"] == costs[-1]
 
     shown = automl("show", "front")
