@@ -37,8 +37,6 @@ def front(trials: Iterable[CompletedTrial], metric: Metric) -> tuple[FrontPoint,
         worth = trial.evaluation
         if not found or worth.divergence < found[-1].divergence:
             cost = metric.of(worth.cost)
-            point = FrontPoint(
-                trial.number, metric.value, cost, worth.divergence, worth.accuracy, worth.accuracy_ci95
-            )
+            point = FrontPoint(trial.number, metric.value, cost, worth.divergence, worth.accuracy, worth.accuracy_ci95)
             found.append(point)
     return tuple(found)

@@ -198,9 +198,7 @@ def _level_of(trial: FrozenTrial, levels: Sequence[_Level]) -> _Level:
     return levels[number]
 
 
-def _queue_first(
-    levels: Sequence[_Level], engine: Engine, ledger: Ledger, found: Sequence[FrozenTrial]
-) -> bool:
+def _queue_first(levels: Sequence[_Level], engine: Engine, ledger: Ledger, found: Sequence[FrozenTrial]) -> bool:
     """The uniform policy comes first, then what the engine starts from, unless an earlier session had them."""
     waiting = {level_of(trial) for trial in found if trial.state is TrialState.WAITING}
     missing = [
@@ -271,9 +269,7 @@ def _worked(task: _Task, ledger: Ledger, limit_s: float) -> str | None:
     return None
 
 
-def _proposal(
-    engine: Engine, trial: BaseTrial, policy: CompressionPolicy, level: _Level, *, given: bool
-) -> Proposal:
+def _proposal(engine: Engine, trial: BaseTrial, policy: CompressionPolicy, level: _Level, *, given: bool) -> Proposal:
     return Proposal(policy, trial.params, trial.distributions, engine.name, given, level.number)
 
 
