@@ -82,7 +82,7 @@ def test_the_tightest_level_proposes_what_a_search_of_its_own_does() -> None:
 
 
 def test_the_front_is_near_the_exact_one() -> None:
-    study = searched(50)
+    study = searched(75)
     found = front(completed_trials(study.get_trials()), Metric.FLOPS)
     dense = problems(SeparableEvaluator())[0].dense.macs
     assert dense == len(SENSITIVITY) * CHANNELS // 4 * STEP
