@@ -1,13 +1,13 @@
 """What a report tells beside result and trials; kept with the run, so that it can be rendered without the data."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from automl.core.decode import decoded
 from automl.core.errors import RunError
-from automl.store.files import write_json
+from automl.store.files import read_json, write_json
 
 FORMAT = "automl-report/1"
 TimedAs = Literal["profile", "candidate", "result"]
@@ -90,12 +90,7 @@ class Details:
         """Reads what `to_json` gave; raises `KeyError`, `TypeError` or `ValueError` on anything else."""
         if value["format"] != FORMAT:
             raise ValueError(f"the format is {value['format']!r}")
-        return cls(
-            policy=str(value["policy"]),
-            layers=tuple(_layer(each) for each in value["layers"]),
-            timed=tuple(TimedNetwork(**each) for each in value["timed"]),
-            examples=tuple(Example(**each) for each in value["examples"]),
-        )
+        return decoded(cls, {name: each for name, each in value.items() if name != "format"})
 
 
 def write_details(path: Path, details: Details) -> None:
@@ -106,15 +101,9 @@ def write_details(path: Path, details: Details) -> None:
 def read_details(path: Path) -> Details:
     """Reads what `write_details` wrote; raises `RunError` where the file is missing, damaged or of another format."""
     try:
-        return Details.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Details.from_json(read_json(path))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"What a report is made of must be readable, but {path} is not ({error}). Write it anew with "
             "`automl resume`, or delete it to do without."
         ) from error
-
-
-def _layer(value: Mapping[str, Any]) -> LayerRow:
-    pairs = {name: tuple(value[name]) for name in ("outputs", "inputs", "macs")}
-    latency_ms = None if value["latency_ms"] is None else tuple(value["latency_ms"])
-    return LayerRow(**{**value, **pairs, "latency_ms": latency_ms})

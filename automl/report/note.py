@@ -23,7 +23,7 @@ def note(report: Report, page: Path, links: Mapping[str, str]) -> str:
     plots = [f"![{name}]({links[name]})\n\n{plain(CAPTIONS[name])}" for name in CAPTIONS if name in links]
     parts = [
         f"**{plain(sentence(report))}**",
-        plain(f"{config.model} on {config.data}, budget {', '.join(config.budget)}"),
+        plain(f"{config.model} on {config.data}, budget {', '.join(config.asked)}"),
         _table(budget_table(budgets)) if budgets else "",
         f"[The report]({links['report.html']}), of which `automl report` writes a copy to {plain(str(page))}",
         *plots,

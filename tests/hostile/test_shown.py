@@ -11,16 +11,14 @@ from hypothesis import strategies as st
 
 from automl.core.terminal import printable
 from automl.export.policy_file import FORMAT
-from automl.report.html import Report, render_report
-from automl.report.metrics import BudgetLine, LayerBits, read_metrics
-from automl.report.plots import channels_svg
-from automl.store.config import load_config
-from automl.store.manifest import read_manifest
+from automl.pipeline.reporting import read_report
+from automl.report.details import Example
+from automl.report.html import render_report, report_plots
+from automl.report.metrics import BudgetLine, LayerBits
 from automl.store.run import Run
 from tests.hostile.conftest import edited
 from tests.hostile.door import Door
 from tests.hostile.network import SPEC
-from tests.tiny import tiny_graph
 
 TRICKS = ("\x1b[2J", "\x1b]0;owned\x07", "\r", "\x08\x08", "\x9b31m", "\u202eabc", "\u200b", "\x7f", "\x00", "\ud800")
 
@@ -94,14 +92,16 @@ MARKUP = (
 
 @pytest.mark.parametrize("markup", MARKUP)
 def test_markup_in_names_is_text_in_the_report(whole_run: Path, markup: str) -> None:
-    run = Run(whole_run)
-    manifest, metrics, config = read_manifest(run.manifest), read_metrics(run.metrics), load_config(run.config)
-    graph = tiny_graph()
-    named = replace(graph, groups=tuple(replace(group, name=f"{markup}{group.name}") for group in graph.groups))
-    report = Report(
-        markup,
-        replace(config, model=markup, data=markup, budget=(markup,), engine=markup),
-        replace(
+    report = read_report(Run(whole_run))
+    manifest, metrics, details = report.manifest, report.metrics, report.details
+    assert metrics is not None
+    assert details is not None
+    row, example = details.layers[0], Example(0, markup, markup, markup, markup)
+    marked = replace(
+        report,
+        name=markup,
+        config=replace(report.config, model=markup, data=markup, budget=(markup,), engine=markup),
+        manifest=replace(
             manifest,
             started=markup,
             command=(markup,),
@@ -109,14 +109,16 @@ def test_markup_in_names_is_text_in_the_report(whole_run: Path, markup: str) -> 
             machine=replace(manifest.machine, processor=markup, platform=markup),
             fingerprint=replace(manifest.fingerprint, weights=markup, data=markup),
         ),
-        replace(
+        trials=tuple(replace(trial, engine=markup) for trial in report.trials),
+        failures=(markup,),
+        metrics=replace(
             metrics,
-            budgets=(BudgetLine(markup, 1.0, 1.0, 1.0, met=True),),
+            budgets=(BudgetLine("flops", 1.0, 1.0, 1.0, met=True),),
             layers=(LayerBits(markup, 4, 8, 4, 8),),
             search=replace(metrics.search, engine=markup, winner="solver"),
             splits={"test": 1, markup: 2},
         ),
-        {"channels": channels_svg(named, {}), markup: "<svg></svg>"},
+        details=replace(details, layers=(replace(row, layer=markup, group=markup), row), examples=(example,)),
     )
-    found = Tags(render_report(report)).found
-    assert not found & {"script", "img", "onerror", "onload", "onmouseover", "iframe"}
+    found = Tags(render_report(marked, report_plots(marked))).found
+    assert not found & {"script", "onerror", "onload", "onmouseover", "iframe", "foreignObject"}
