@@ -21,7 +21,11 @@ _MOST_CHARACTERS = 2**15
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """Everything that a run can be asked for; the command line only overrides it."""
+    """Everything that a run can be asked for; the command line only overrides it.
+
+    Raises:
+        InputError: If a text is none that a file can hold.
+    """
 
     model: str
     """Model spec: `timm:NAME`, `torchvision:NAME`, a built-in name, or `pkg.mod:factory`."""
