@@ -173,8 +173,8 @@ def layers_svg(rows: Sequence[LayerRow]) -> str:
         if row.latency_ms is not None:
             _pair(drawing, (324, y + 2), wide / slowest, row.latency_ms)
         if row.loss_at_half is not None:
-            drawing.bar((360, y + 4), max(1.5, 36 * row.loss_at_half / worst), _ROW - 8, "ochre")
-            drawing.text((400, y + TEXT), f"{row.loss_at_half:.2g}", color="soft")
+            drawing.bar((360, y + 4), max(1.5, 28 * row.loss_at_half / worst), _ROW - 8, "ochre")
+            drawing.text((_RIGHT, y + TEXT), _short(row.loss_at_half), color="soft", anchor="end")
     kept, dense = (sum(row.macs[which] for row in rows) for which in (1, 0))
     text = f"{len(rows)} layers keep {humanise(kept)} of {humanise(dense)} MACs; the table below has every number."
     return drawing.svg("layers", "The policy along the network", text, top + 28 + len(rows) * _ROW)
@@ -236,6 +236,11 @@ def _kept_words(row: LayerRow, *, bits: bool) -> str:
         return "dropped"
     said = f" w{row.weight_bits}a{row.activation_bits}" if bits and row.weight_bits < 32 else ""
     return f"{row.outputs[1]}{said}" if said else f"{row.outputs[1]} of {row.outputs[0]}"
+
+
+def _short(nats: float) -> str:
+    """Two figures in six characters at most."""
+    return f"{nats:.2g}" if nats >= 1e-3 or not nats else f"{nats:.0e}"
 
 
 def _said(row: LayerRow) -> str:

@@ -77,6 +77,17 @@ def test_every_layer_has_its_row_whatever_its_name(layers: tuple[LayerRow, ...])
     assert {"0.25", "0.5"} <= shown
 
 
+def test_the_losses_of_layers_end_inside_the_picture(layers: tuple[LayerRow, ...]) -> None:
+    small = replace(layers[0], loss_at_half=0.00012345)
+    svg = layers_svg((small, replace(small, loss_at_half=0.0026341), replace(small, loss_at_half=0.0)))
+    assert {"1e-04", "0.0026", "0"} <= words(svg)
+    root = ElementTree.fromstring(svg)
+    width = float((root.get("viewBox") or "").split()[2])
+    (shown,) = (x for x in root.iter("{http://www.w3.org/2000/svg}text") if "0.0026" in "".join(x.itertext()))
+    assert shown.get("text-anchor") == "end"
+    assert float(shown.get("x", "inf")) < width
+
+
 def test_layers_have_milliseconds_where_these_are_known(layers: tuple[LayerRow, ...]) -> None:
     assert "ms" in words(layers_svg(layers))
     assert "ms" not in words(layers_svg([replace(row, latency_ms=None) for row in layers]))
