@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from optuna.trial import TrialState
 from torch import nn
 
 from automl.core.budget import Metric
@@ -35,7 +34,7 @@ from automl.pipeline.results import budget_lines
 from automl.pipeline.searching import Found, dense_network, run_search
 from automl.pipeline.settling import settle
 from automl.pipeline.sharing import open_helpers
-from automl.pipeline.subject import Subject, open_subject
+from automl.pipeline.subject import Subject, at_levels, open_subject
 from automl.report.console import show_coverage
 from automl.report.metrics import BudgetLine, Metrics
 from automl.report.quantity import percent, share
@@ -49,7 +48,7 @@ from automl.store.password import masked
 from automl.store.run import Run, check_free, create_run, free_name, open_run
 from automl.store.space import check_space
 from automl.store.study import open_study
-from automl.store.trials import completed, recall
+from automl.store.trials import CompletedTrial, completed, completed_trials
 from automl.store.workers import workers
 from search_spaces.rules import TIMED_MULTIPLE, default_rule
 
@@ -200,7 +199,9 @@ def export_run(
     if trial is None:
         policy, network = _result(run, subject)
     else:
-        policy = checked_policy(subject.traced.graph, _trial_policy(run, subject.config, trial))
+        chosen = _completed_trial(run, subject.config, trial)
+        policy = checked_policy(subject.traced.graph, chosen.evaluation.policy)
+        subject = at_levels(subject)[chosen.level]
         ensure_baseline(subject, run.path.parent, run.state / "baseline.safetensors", conversation)
         network = _untuned(dense_network(subject), policy)
     exported = export_network(target, subject, policy, network, held(subject, subject.splits.selection))
@@ -368,16 +369,16 @@ def _completed_trials(run: Run, config: RunConfig) -> int:
     return done
 
 
-def _trial_policy(run: Run, config: RunConfig, number: int) -> CompressionPolicy:
+def _completed_trial(run: Run, config: RunConfig, number: int) -> CompletedTrial:
     with run_study(run, config) as study:
-        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        finished = completed_trials(study.get_trials(deepcopy=False))
         found = next((trial for trial in finished if trial.number == number), None)
     if found is None:
         raise RunError(
             f"A trial must be completed to be exported, but {number} of {run.name!r} is not; {run.trials_csv} lists "
             "those that are."
         )
-    return recall(found).policy
+    return found
 
 
 def _untuned(dense: DenseNetwork, policy: CompressionPolicy) -> nn.Module:

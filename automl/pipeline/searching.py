@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import optuna
 import torch
@@ -14,13 +14,11 @@ from automl.compress.places import dense_places
 from automl.compress.reconstruction import Recovery
 from automl.compress.sequential import SequentialRecovery
 from automl.compress.statistics import input_statistics
-from automl.core.budget import Budget
 from automl.core.budget_range import BudgetRange
 from automl.core.errors import InterruptedRunError
 from automl.core.evaluation import Evaluation, Evaluator
 from automl.core.policy import CompressionPolicy, checked_policy
 from automl.core.problem import Problem
-from automl.core.projection import Projection
 from automl.core.sensitivity import SensitivityTable
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.evaluator import ModelEvaluator
@@ -30,7 +28,7 @@ from automl.pipeline.epochs import curves_of
 from automl.pipeline.held import held
 from automl.pipeline.publishing import publish_run, run_study, study_address
 from automl.pipeline.sensitivity import rank_correlation, sensitivity_table
-from automl.pipeline.subject import Subject
+from automl.pipeline.subject import Subject, at_levels
 from automl.report.front import FrontPoint, front
 from automl.report.progress import Progress
 from automl.report.quantity import percent
@@ -124,16 +122,6 @@ def pose(subject: Subject, table: SensitivityTable, evaluate: Evaluator) -> Prob
         decode=solver.solve,
         evaluate=evaluate,
     )
-
-
-def at_levels(subject: Subject) -> list[Subject]:
-    """The subject under each budget of its range, the tightest first; itself alone where there is no range."""
-    found = [subject]
-    for level in subject.config.levels[1:]:
-        budget = Budget((level.limits[0], *subject.budget.limits[1:]))  # the others have the margins of what was timed
-        projection = Projection(subject.space.knobs, subject.cost_model, budget, subject.dense_cost)
-        found.append(replace(subject, budget=budget, projection=projection))
-    return found
 
 
 def run_search(run: Run, subject: Subject, dense: DenseNetwork, conversation: Conversation) -> Found:

@@ -127,6 +127,16 @@ def open_subject(config: RunConfig, say: Say = lambda _: None) -> Subject:
     )
 
 
+def at_levels(subject: Subject) -> list[Subject]:
+    """The subject under each budget of its range, the tightest first; itself alone where there is no range."""
+    found = [subject]
+    for level in subject.config.levels[1:]:
+        budget = Budget((level.limits[0], *subject.budget.limits[1:]))  # the others have the margins of what was timed
+        projection = Projection(subject.space.knobs, subject.cost_model, budget, subject.dense_cost)
+        found.append(replace(subject, budget=budget, projection=projection))
+    return found
+
+
 def open_space(config: RunConfig, *, timed: bool) -> tuple[Network, TracedModel, SearchSpace]:
     """The network that `config` names, what tracing knows of it, and what policies may have.
 
