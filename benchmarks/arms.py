@@ -13,8 +13,8 @@ from automl.compress.importance import most_important, scores
 from automl.compress.surgery import slim
 from automl.core.policy import CompressionPolicy
 from automl.evaluate.held import Batches
+from automl.pipeline.dense import dense_network
 from automl.pipeline.held import held
-from automl.pipeline.searching import dense_network
 from automl.pipeline.subject import Subject
 from automl.search.sampler import LEAST_RATIO, UNIFORM_RATIO
 

@@ -13,8 +13,9 @@ from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.evaluator import ModelEvaluator
 from automl.evaluate.held import Batches
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.dense import dense_network
 from automl.pipeline.held import held
-from automl.pipeline.searching import dense_network, pose
+from automl.pipeline.searching import pose
 from automl.pipeline.sensitivity import measured_sensitivity
 from automl.pipeline.subject import Subject
 from automl.report.progress import Progress

@@ -15,9 +15,9 @@ from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.held import Batches
 from automl.evaluate.measure import Answers, answers, compare
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.dense import dense_network
 from automl.pipeline.held import held
 from automl.pipeline.quantizing import quantized
-from automl.pipeline.searching import dense_network
 from automl.pipeline.subject import Subject
 from automl.report.progress import Progress
 from automl.store.run import create_run

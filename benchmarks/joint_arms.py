@@ -24,10 +24,11 @@ from automl.evaluate.evaluator import ModelEvaluator
 from automl.evaluate.held import Batches
 from automl.evaluate.measure import Answers, answers, compare
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.dense import dense_network
 from automl.pipeline.finishing import finetuned
 from automl.pipeline.held import held
 from automl.pipeline.quantizing import quantized
-from automl.pipeline.searching import dense_network, pose
+from automl.pipeline.searching import pose
 from automl.pipeline.sensitivity import measured_sensitivity
 from automl.pipeline.subject import Subject
 from automl.search.registry import find_engine

@@ -30,13 +30,14 @@ from automl.export.session import OnnxClassifier
 from automl.export.weights_file import WeightsInfo, write_weights
 from automl.pipeline.clocking import times_ms
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.dense import dense_network
 from automl.pipeline.exporting import export_network
 from automl.pipeline.finishing import finetuned
 from automl.pipeline.held import held
 from automl.pipeline.probing import exported_graph
 from automl.pipeline.promotion import candidates, promote
 from automl.pipeline.runs import resume_run, start_run
-from automl.pipeline.searching import dense_network, run_search
+from automl.pipeline.searching import run_search
 from automl.pipeline.sensitivity import sensitivity_table
 from automl.pipeline.subject import Subject, open_subject
 from automl.report.metrics import read_metrics

@@ -8,8 +8,9 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.dense import dense_network
 from automl.pipeline.promotion import candidates, promote
-from automl.pipeline.searching import dense_network, run_search
+from automl.pipeline.searching import run_search
 from automl.pipeline.subject import Subject
 from automl.report.progress import Progress
 from automl.store.run import create_run

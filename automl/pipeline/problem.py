@@ -5,9 +5,10 @@ from pathlib import Path
 from automl.core.problem import Problem
 from automl.evaluate.evaluator import ModelEvaluator
 from automl.pipeline.conversation import narrated
+from automl.pipeline.dense import dense_network
 from automl.pipeline.held import held
 from automl.pipeline.runs import train_baseline
-from automl.pipeline.searching import dense_network, pose
+from automl.pipeline.searching import pose
 from automl.pipeline.sensitivity import measured_sensitivity
 from automl.store.config import RunConfig
 

@@ -1,15 +1,13 @@
 """Whole runs: start one, go on with one, fine-tune or export what one has found."""
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from torch import nn
 
-from automl.core.budget import Metric
 from automl.core.errors import AutoMLError, InputError, InterruptedRunError, NoFeasiblePolicyError, RunError
 from automl.core.policy import CompressionPolicy, checked_policy
 from automl.core.user_code import NOTHING, Named
@@ -19,30 +17,29 @@ from automl.export.weights_file import read_weights
 from automl.pipeline.baseline import describe_start, ensure_baseline
 from automl.pipeline.clocking import clock
 from automl.pipeline.conversation import Conversation
-from automl.pipeline.coverage import coverage
+from automl.pipeline.dense import dense_network
 from automl.pipeline.ending import MORE, ending
 from automl.pipeline.epochs import curves_of
 from automl.pipeline.exporting import export_network
 from automl.pipeline.finishing import finish
 from automl.pipeline.held import held
-from automl.pipeline.profiling import device_lines
+from automl.pipeline.introducing import introduce
 from automl.pipeline.promotion import candidates, promote
 from automl.pipeline.publishing import run_study
 from automl.pipeline.rebuilding import rebuilt
 from automl.pipeline.reporting import render_run
 from automl.pipeline.results import budget_lines
-from automl.pipeline.searching import Found, dense_network, run_search
+from automl.pipeline.run_log import run_log
+from automl.pipeline.searching import Found, run_search
 from automl.pipeline.settling import settle
 from automl.pipeline.sharing import open_helpers
-from automl.pipeline.subject import Subject, at_levels, open_subject
-from automl.report.console import show_coverage
+from automl.pipeline.subject import Subject, at_levels, open_subject, reopen_subject
 from automl.report.metrics import BudgetLine, Metrics
-from automl.report.quantity import percent, share
 from automl.runtime.device_profile import profile_text
 from automl.runtime.measuring import refuse_elsewhere, refuse_without
 from automl.store.address import StudyAddress
 from automl.store.config import RunConfig, load_config, to_toml
-from automl.store.files import unwritable, write_text
+from automl.store.files import write_text
 from automl.store.manifest import check_fingerprint, manifest_text, new_manifest, read_manifest
 from automl.store.password import masked
 from automl.store.run import Run, check_free, create_run, free_name, open_run
@@ -50,21 +47,9 @@ from automl.store.space import check_space
 from automl.store.study import open_study
 from automl.store.trials import CompletedTrial, completed, completed_trials
 from automl.store.workers import workers
-from search_spaces.rules import TIMED_MULTIPLE, default_rule
 
 _CHECKPOINT = 3
 """Size of a checkpoint, over that of the network's weights."""
-
-
-class _RunLog(logging.FileHandler):
-    """A log that loses lines on a full disk: what must not be lost is refused elsewhere, with a message."""
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        pass
-
-    def close(self) -> None:
-        with suppress(OSError):
-            super().close()
 
 
 def start_run(
@@ -221,59 +206,6 @@ def train_baseline(config: RunConfig, runs: Path, conversation: Conversation) ->
     return subject
 
 
-def introduce(subject: Subject, conversation: Conversation) -> None:
-    """Says what was opened: weights, skipped images, coverage and the budget in absolute numbers."""
-    splits = subject.splits
-    conversation.say(describe_start(subject.network))
-    if splits.skipped:
-        conversation.say(f"{splits.skipped} corrupt image(s) were left out.")
-    show_coverage(conversation.console, coverage(subject.traced.graph, subject.cost_model, subject.space))
-    space = subject.space
-    bits = sum(knob.kind != "channels" and len(knob.choices) > 1 for knob in space.knobs)
-    said = f" and {bits} choices of bits ({subject.config.bits})" if bits else ""
-    conversation.say(
-        f"{len(subject.traced.graph.prunable)} channel groups{said}, about 10^{space.log10_size:.0f} policies."
-    )
-    if subject.latency is not None:
-        for line in device_lines(subject.latency, datetime.now(UTC)):
-            conversation.say(line)
-    by_default = subject.config.channel_multiple is None and subject.time_counts
-    if by_default and default_rule(subject.traced.graph, timed=True).multiple == TIMED_MULTIPLE:
-        conversation.say(
-            f"Widths are multiples of {TIMED_MULTIPLE}, because {subject.runtime.label} computes so many channels at a "
-            "time (`--divisor` changes it)."
-        )
-    for limit in subject.budget.limits:
-        dense, asked = limit.metric.of(subject.dense_cost), limit.asked(subject.dense_cost)
-        if limit.metric is Metric.LATENCY:
-            of_dense = f"{limit.metric.text(asked)} ({percent(asked / dense)})"
-        else:
-            of_dense = share(asked, dense, "B" if limit.metric is Metric.SIZE else "")
-        aim = f" Policies leave {percent(limit.margin)} of it, for what is predicted." if limit.margin else ""
-        conversation.say(f"Budget {limit.text}: at most {of_dense} of the dense {limit.metric.value}.{aim}")
-    if subject.config.pareto is not None:
-        levels = ", ".join(level.limits[0].text for level in subject.config.levels)
-        conversation.say(f"Trials take turns at {levels}. The network of the first one is fine-tuned and exported.")
-
-
-@contextmanager
-def run_log(run: Run) -> Iterator[None]:
-    """Sends what the libraries log to the run's `log.txt` meanwhile."""
-    try:
-        handler = _RunLog(run.log, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise unwritable(run.log, error) from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("automl")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
-
-
 def _refuse_taken(address: StudyAddress) -> None:
     """The database must answer before anything is trained, and the name must be free in it."""
     with open_study(address) as study:
@@ -349,10 +281,8 @@ def _own_config(run: Run, named: Named) -> RunConfig:
 
 
 def _same_subject(run: Run, config: RunConfig) -> Subject:
-    # A run's policies were costed by its own times, whatever is measured today.
     begun = read_manifest(run.manifest).fingerprint
-    timed = replace(config, target=str(run.device)) if run.device.is_file() else config
-    subject = replace(open_subject(timed), config=config)
+    subject = reopen_subject(run, config)
     if subject.clocked:
         refuse_without(subject.runtime)
         if subject.latency is not None:

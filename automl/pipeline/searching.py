@@ -5,15 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import optuna
-import torch
 from optuna.trial import TrialState
 
-from automl.compress.folding import foldable
-from automl.compress.importance import scores
-from automl.compress.places import dense_places
-from automl.compress.reconstruction import Recovery
-from automl.compress.sequential import SequentialRecovery
-from automl.compress.statistics import input_statistics
 from automl.core.budget_range import BudgetRange
 from automl.core.errors import InterruptedRunError
 from automl.core.evaluation import Evaluation, Evaluator
@@ -22,6 +15,7 @@ from automl.core.problem import Problem
 from automl.core.sensitivity import SensitivityTable
 from automl.evaluate.dense import DenseNetwork
 from automl.evaluate.evaluator import ModelEvaluator
+from automl.pipeline.best_so_far import BestSoFar
 from automl.pipeline.boosting import boosted
 from automl.pipeline.conversation import Conversation
 from automl.pipeline.epochs import curves_of
@@ -30,8 +24,6 @@ from automl.pipeline.publishing import publish_run, run_study, study_address
 from automl.pipeline.sensitivity import rank_correlation, sensitivity_table
 from automl.pipeline.subject import Subject, at_levels
 from automl.report.front import FrontPoint, front
-from automl.report.progress import Progress
-from automl.report.quantity import percent
 from automl.runtime.host_lock import computing
 from automl.search.curves import curves
 from automl.search.engine import TrialReport
@@ -46,8 +38,6 @@ from automl.store.trials import completed, completed_trials, evaluated
 from automl.store.trials_table import TrialsTable
 from automl.store.workers import Crew, present
 
-_QUANTIZING = 128
-"""Calibration images that quantizers are fitted to."""
 _PATIENCE_S = 300.0
 """A server that does not answer for so long will not soon."""
 
@@ -71,40 +61,6 @@ class Found:
     """With a range of budgets, completed trials that were held to looser ones than the tightest."""
     front: tuple[FrontPoint, ...] = ()
     """With a range of budgets, the trials that no other one beats."""
-
-
-class _Standing:
-    """Shows, trial by trial, the best so far beside the uniform policy."""
-
-    def __init__(self, problem: Problem, progress: Progress) -> None:
-        self._problem, self._progress = problem, progress
-        self._digest = uniform_policy(problem).digest()
-        self._best: Evaluation | None = None
-        self._uniform: Evaluation | None = None
-
-    def take(self, evaluation: Evaluation) -> Evaluation:
-        """Takes what a trial came to; returns the best so far."""
-        if self._uniform is None and evaluation.policy.digest() == self._digest:
-            self._uniform = evaluation
-        if self._best is None or evaluation.divergence < self._best.divergence:
-            self._best = evaluation
-        used = self._problem.budget.used(self._best.cost, self._problem.dense)
-        self._progress.found(self._best, self._uniform, used)
-        return self._best
-
-
-def dense_network(subject: Subject) -> DenseNetwork:
-    """The trained network with its importance scores and what the calibration images say of it."""
-    model, traced, device, config = subject.model.eval(), subject.traced, subject.device, subject.config
-    calibration = [batch.to(device) for batch, _ in held(subject, subject.splits.calibration)]
-    statistics = input_statistics(model, traced, calibration, seed=config.seed)
-    order = scores(model, traced, config.importance, images=calibration, statistics=statistics, seed=config.seed)
-    recovery = Recovery(model, traced, order, statistics)
-    sequential = SequentialRecovery(model, traced, torch.cat(calibration))
-    norms = foldable(model, traced, calibration[0][:2])
-    places = dense_places(model, traced, norms, calibration[0][:2])
-    images = torch.cat(calibration)
-    return DenseNetwork(model, traced, order, recovery, sequential, norms, places, images[:_QUANTIZING], device)
 
 
 def pose(subject: Subject, table: SensitivityTable, evaluate: Evaluator) -> Problem:
@@ -232,22 +188,14 @@ def _run_trials(
     table = TrialsTable(run.trials_csv, study, tightest.knobs)
     for number, level in enumerate(levels):
         _defend_earlier(level, completed(study, number))
-    standing = _Standing(tightest, conversation.progress)
-    for each in completed(study, 0):
-        standing.take(each)
+    best = BestSoFar(tightest, completed(study, 0), conversation.progress)
 
     def show(report: TrialReport) -> None:
         if report.best is report.evaluation and not report.ours:
             levels[report.level].evaluator.defend(report.best.policy)
         if crew.leads:
             table.update()
-        if report.level == 0:
-            standing.take(report.evaluation)
-        best = report.best
-        conversation.progress.advance(
-            f"KL {report.evaluation.divergence:.3f}",
-            known=f"best {best.divergence:.3f}, not tuned {percent(best.accuracy)}",
-        )
+        best.show(report)
 
     conversation.progress.phase("Search", asked, len(completed(study)))
     deadline = None if config.time_s is None else time.monotonic() + config.time_s

@@ -40,6 +40,7 @@ from automl.search.registry import find_engine
 from automl.store.config import RunConfig
 from automl.store.files import replacing
 from automl.store.manifest import Fingerprint
+from automl.store.run import Run
 from automl.tracing.channel_map import TracedModel
 from search_spaces.rules import WidthRule, default_rule
 from search_spaces.space import SearchSpace, channel_space, joint_space
@@ -125,6 +126,12 @@ def open_subject(config: RunConfig, say: Say = lambda _: None) -> Subject:
     return Subject(
         config, network, traced, space, cost_model, dense_cost, budget, projection, latency, fingerprint, device
     )
+
+
+def reopen_subject(run: Run, config: RunConfig) -> Subject:
+    """As `open_subject`, with the times that the run has kept: they cost its policies, whatever is measured today."""
+    timed = replace(config, target=str(run.device)) if run.device.is_file() else config
+    return replace(open_subject(timed), config=config)
 
 
 def at_levels(subject: Subject) -> list[Subject]:

@@ -9,9 +9,10 @@ from automl.core.errors import InputError, InterruptedRunError, RunError
 from automl.core.user_code import Named
 from automl.pipeline.baseline import ensure_baseline
 from automl.pipeline.conversation import Conversation
+from automl.pipeline.dense import dense_network
 from automl.pipeline.publishing import fetch_run
-from automl.pipeline.searching import dense_network, help_search
-from automl.pipeline.subject import Subject, open_subject
+from automl.pipeline.searching import help_search
+from automl.pipeline.subject import Subject, reopen_subject
 from automl.store.address import StudyAddress
 from automl.store.config import RunConfig, load_config
 from automl.store.manifest import check_fingerprint, read_manifest
@@ -95,8 +96,7 @@ def _settled(config: RunConfig, run: Run, model: str | None, data: str | None, d
 
 
 def _same_subject(run: Run, config: RunConfig) -> Subject:
-    timed = replace(config, target=str(run.device)) if run.device.is_file() else config
-    subject = replace(open_subject(timed), config=config)
+    subject = reopen_subject(run, config)
     wanted = read_manifest(run.manifest).fingerprint
     # The weights are those that were published, trained; the search began with others.
     found = replace(subject.fingerprint, weights=wanted.weights)
