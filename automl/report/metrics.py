@@ -157,8 +157,8 @@ class Metrics:
         for row in found.rows().values():
             if row is not None:
                 _check_positive(row)
-        for each in (*found.budgets, *found.front):
-            Metric(each.metric)
+        for metric in [line.metric for line in found.budgets] + [point.metric for point in found.front]:
+            Metric(metric)
         return found
 
     def rows(self) -> dict[str, ModelRow | None]:
