@@ -1,4 +1,4 @@
-"""Train, calibration, search, selection and test images, carved from one source by seed."""
+"""Train, calibration, search, selection and test images, carved from one source."""
 
 import hashlib
 import json
@@ -24,6 +24,9 @@ _MOST_SELECTION = 5000
 _MOST_CALIBRATION = 512
 _MOST_CORRUPT = 0.01
 _LEAST_SIZE = 8
+_FIXED = 0
+"""Seed of what no run decides, so that runs of two seeds can be compared image by image: which images a limit leaves,
+and which are for the test."""
 _Indices = NDArray[np.int64]
 
 
@@ -66,15 +69,16 @@ def load_splits(
 ) -> Splits:
     """Opens a data set and divides it.
 
-    The source's own test set is the test set; where it has none, a quarter of the images is. Search and selection
-    take 15% and 10% of the images (of the training images, where there is a test set), evenly over the classes.
+    The source's own test set is the test set; where it has none, a quarter of the images is, the same for every seed.
+    Search and selection take 15% and 10% of the images (of the training images, where there is a test set), evenly over
+    the classes.
 
     Args:
         spec: `digits`, `synthetic:clutter`, `imagefolder:DIR`, `torchvision:NAME?root=DIR` or `pkg.mod:factory`.
-        seed: Decides which image goes where.
+        seed: Decides which of the other images train, search and select.
         input_size: Height and width in pixels, 8 to 4,096; None for the source's natural size.
         channels: 1 or 3.
-        limit: At most so many images in all, evenly over the classes.
+        limit: At most so many images in all, evenly over the classes, the same for every seed.
 
     Raises:
         DataError: If the data cannot be read, too many files are corrupt, or a split or class would be empty.
@@ -151,7 +155,7 @@ def _limited(source: Source, request: Request) -> _Indices:
         return everything
     in_test = np.zeros(len(everything), dtype=bool) if source.in_test is None else source.in_test
     strata = source.labels + in_test * (len(source.classes) + 1)
-    return np.sort(_spread(everything, strata, request.limit, _generator(request.seed, 0)))
+    return np.sort(_spread(everything, strata, request.limit, _generator(_FIXED, 0)))
 
 
 def _corrupt(source: Source, chosen: _Indices) -> _Indices:
@@ -169,7 +173,9 @@ def _carve(source: Source, chosen: _Indices, seed: int) -> tuple[_Indices, _Indi
     """Train, search, selection and test images."""
     generator = _generator(seed, 1)
     if source.in_test is None:
-        test = _spread(chosen, source.labels[chosen], round(len(chosen) * _TEST_SHARE), generator)
+        labels, count = source.labels[chosen], round(len(chosen) * _TEST_SHARE)
+        test = _spread(chosen, labels, count, _generator(_FIXED, 1))
+        _spread(chosen, labels, count, generator)  # what follows stays as it was when the run's own seed drew both
         pool = np.setdiff1d(chosen, test)
         whole = len(chosen)
     else:

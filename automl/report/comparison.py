@@ -137,10 +137,10 @@ def _unlike(ours: RunResult, theirs: RunResult) -> str:
 def _other_images(ours: RunResult, theirs: RunResult) -> str:
     if ours.config.data != theirs.config.data:
         return f"they have other data, {ours.config.data} and {theirs.config.data}."
-    facts = [(each.config.seed, each.config.limit) for each in (ours, theirs)]
-    if facts[0] != facts[1]:
-        said = " and ".join(f"seed {seed}" + ("" if limit is None else f", limit {limit}") for seed, limit in facts)
-        return f"their test images differ ({said}). Search with the same `--seed` and `--limit`."
+    limits = [each.config.limit for each in (ours, theirs)]
+    if limits[0] != limits[1]:
+        said = " and ".join("all images" if limit is None else f"{limit} images" for limit in limits)
+        return f"their test images differ ({said}). Search with the same `--limit`."
     return "their test images differ: the data has changed between them. Search both on the same images."
 
 

@@ -94,8 +94,8 @@ def test_runs_with_other_test_images_say_what_put_them_there(automl: Cli, make_r
     make_run("a")
     other = answered(make_run("b"), answers(test="others"))
     assert "the data has changed between them" in automl("compare", "a", "b").out
-    other.config.write_text(to_toml(replace(load_config(other.config), seed=3, limit=200)))
-    assert "(seed 3, limit 200 and seed 0). Search with the same `--seed`" in automl("compare", "a", "b").out
+    other.config.write_text(to_toml(replace(load_config(other.config), limit=200)))
+    assert "(200 images and all images). Search with the same `--limit`" in automl("compare", "a", "b").out
 
 
 def test_a_run_of_an_older_version_has_no_answers_and_says_how_to_get_them(automl: Cli, make_run: MakeRun) -> None:

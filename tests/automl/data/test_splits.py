@@ -59,7 +59,8 @@ def test_the_seed_decides_the_splits(digits: Splits) -> None:
     again, other = load_splits("digits", seed=0), load_splits("digits", seed=1)
     assert again.digest == digits.digest != other.digest
     assert [part._indices for part in _parts(again).values()] == [part._indices for part in _parts(digits).values()]
-    assert _indices(other.test) != _indices(digits.test)
+    for name in ("train", "search", "selection"):
+        assert _indices(_parts(other)[name]) != _indices(_parts(digits)[name])
 
 
 @pytest.mark.parametrize("change", [{"input_size": 8}, {"channels": 1}, {"limit": 600}])
@@ -67,9 +68,18 @@ def test_the_digest_sees_size_channels_and_limit(change: dict[str, int], digits:
     assert load_splits("digits", seed=0, **change).digest != digits.digest
 
 
-def test_the_test_images_are_the_same_at_any_size_and_others_with_another_seed(digits: Splits) -> None:
+def test_the_test_images_are_the_same_at_any_size_and_with_any_seed(digits: Splits) -> None:
     assert load_splits("digits", seed=0, input_size=8).test_digest == digits.test_digest
-    assert load_splits("digits", seed=1).test_digest != digits.test_digest
+    assert load_splits("digits", seed=1).test_digest == digits.test_digest
+    assert load_splits("digits", seed=0, limit=600).test_digest != digits.test_digest
+
+
+@pytest.mark.parametrize("data", ["digits", "synthetic:clutter?images=1500"])
+def test_a_limit_leaves_the_same_images_with_any_seed(data: str) -> None:
+    first, other = (load_splits(data, seed=seed, limit=600) for seed in (0, 1))
+    assert first.test_digest == other.test_digest
+    left = [set[int]().union(*(part._indices for part in _parts(each).values())) for each in (first, other)]
+    assert left[0] == left[1]
 
 
 def test_a_sources_own_test_images_are_the_same_for_every_seed() -> None:
