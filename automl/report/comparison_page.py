@@ -6,7 +6,7 @@ from pathlib import Path
 from automl.report.comparison import Comparison, RunResult, pairs_table, results_table
 from automl.report.page import bullets, figure, page, paragraph, section, table
 from automl.report.rows import TextTable
-from automl.report.svg import WIDTH, Drawing, Entry, Scale, axes, legend
+from automl.report.svg import WIDTH, Drawing, Entry, Scale, axes, legend, shortened
 from automl.store.files import write_text
 
 _NOTES = (
@@ -51,12 +51,18 @@ def results_svg(results: Sequence[RunResult]) -> str:
     ends = [100 * end for each in results for end in each.metrics.final.accuracy_ci95]
     x, y = Scale.of(x_values, 52, WIDTH - 24), Scale.of(ends, top + 242, top + 22)
     axes(drawing, x, y, ("MACs (% of the dense network)", "accuracy on the test images (%)"))
+    places: dict[tuple[float, float], list[str]] = {}
     for place, (each, value) in enumerate(zip(results, x_values, strict=True), start=1):
         low, high = each.metrics.final.accuracy_ci95
         drawing.line((x(value), y(100 * low)), (x(value), y(100 * high)), "soft")
         at = x(value), y(100 * each.metrics.final.accuracy)
         drawing.marks([at], "best", "circle", each.label)
-        drawing.text((at[0] + 6, at[1] - 4), str(place))
+        places.setdefault(at, []).append(str(place))
+    for at, numbers in places.items():  # equal runs are at one point
+        said = ", ".join(numbers)
+        right = at[0] > WIDTH / 2  # words end at the point there, and not beyond the picture
+        corner = at[0] + (-6 if right else 6), at[1] - 4
+        drawing.text(corner, shortened(said, 120), anchor="end" if right else "start", full=said)
     text = f"{len(results)} runs; the table has every number."
     return drawing.svg("results", "Accuracy of every run over its multiply-adds", text, y.start + 42)
 

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,3 +60,10 @@ def test_every_network_is_in_the_picture(result: RunResult) -> None:
     svg = results_svg([result, replace(result, label="second & last")])
     assert "<title>second &amp; last</title>" in svg
     assert 'aria-labelledby="results-title results-text"' in svg
+
+
+def test_runs_at_one_point_have_their_numbers_side_by_side(result: RunResult) -> None:
+    assert result.metrics.finetuned is not None
+    worse = replace(result.metrics, finetuned=replace(result.metrics.finetuned, accuracy=0.7))
+    svg = results_svg([result, replace(result, metrics=worse), result])
+    assert {">1, 3</text>", ">2</text>"} <= set(re.findall(r">[^<>]+</text>", svg))
