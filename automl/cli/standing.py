@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
+from automl.core.budget_range import LEVELS
 from automl.core.evaluation import Evaluation
 from automl.pipeline.publishing import run_study, study_address
 from automl.report.metrics import Metrics, read_metrics
@@ -135,7 +136,7 @@ def standing(run: Run) -> Standing:
     busy = _busy(run.path / "run.lock")
     config = load_config(run.config)
     engine = find_engine(config.engine, config.agent)
-    asked = trials_of(engine, config.trials, len(config.levels))
+    asked = trials_of(engine, config.trials, 1 if config.pareto is None else LEVELS)
     study = _study(run, config)
     metrics = read_metrics(run.metrics) if run.metrics.is_file() else None
     # A search that its time ended is done with fewer trials than asked.
