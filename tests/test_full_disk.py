@@ -126,7 +126,7 @@ PHASES = {
     "promotion": "automl.pipeline.runs.promote",
     "fine-tuning": "automl.training.loop.write_checkpoint",
     "export": "automl.pipeline.finishing.export_network",
-    "report": "automl.pipeline.finishing.write_plots",
+    "report": "automl.pipeline.reporting.write_plots",
 }
 """What is going on -> the function at whose call the disk is full."""
 
