@@ -1,15 +1,28 @@
 """The code of the pages runs as it stands; each page that has some has its test here."""
 
+import itertools
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from tests.automl.report.browser import Browser, Theme, check_in_browser, executable
 from tests.docs.pages import marked_pages, run_page
 
 pytestmark = pytest.mark.slow
 TESTED = {"api.md", "budgets.md", "environment.md", "images.md", "model.md", "tutorial.md"}
+SECTIONS = {
+    "Result",
+    "Budgets",
+    "How sure that is",
+    "The search",
+    "The policy",
+    "How to read this",
+    "Where this comes from",
+}
+"""Of a finished search, whatever it found."""
 
 
 @pytest.fixture
@@ -33,6 +46,17 @@ def test_the_tutorial_ends_with_a_file_within_the_budget_that_reads_a_digit(
     said = capsys.readouterr().out
     assert "This is a" in said
     assert f"{100 * metrics['finetuned']['accuracy']:.1f}%" in said  # `show` and `evaluate` say it
+    check_report(here / "runs" / "digits" / "report.html", here / "profile")
+
+
+def check_report(page: Path, profile: Path) -> None:
+    """Every section can be seen, where there is a browser to look; CI has one."""
+    path = executable()
+    if path is None:
+        return
+    with Browser(path, profile) as browser:
+        for width, theme in itertools.product((1280, 390), get_args(Theme)):
+            assert set(check_in_browser(browser, page, width, theme).sections) >= SECTIONS
 
 
 def test_the_python_page_searches_is_refused_and_opens_a_problem(

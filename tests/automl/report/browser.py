@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 Theme = Literal["light", "dark"]
+PAPER = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 25, 31)"}
 _ANSWER_S = 120.0
 """Much more than it takes, even where the machine is busy."""
 _FLAGS = (
@@ -26,6 +27,7 @@ _LOOK = """JSON.stringify({
     height: document.documentElement.scrollHeight,
     background: getComputedStyle(document.body).backgroundColor,
     text: document.querySelector('h1').textContent,
+    sections: [...document.querySelectorAll('h2')].filter(each => each.checkVisibility()).map(each => each.textContent),
     pale: (() => {
         const numbers = color => color.match(/[\\d.]+/g).map(Number);
         const linear = x => x / 255 <= 0.04045 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4;
@@ -83,6 +85,8 @@ class Look:
     background: str
     text: str
     """Of its heading."""
+    sections: list[str]
+    """Their headings, of those that are seen."""
     pale: list[str]
     """Words that do not stand out from their ground, with their contrast."""
     nameless: list[str]
@@ -93,6 +97,20 @@ class Look:
     """What the console complained about."""
     requests: list[str]
     """Everything that was asked for."""
+
+
+def check_in_browser(browser: "Browser", page: Path, width: int, theme: Theme) -> Look:
+    """Opens a page of ours, which must be without a fault; the folder `AUTOML_SCREENSHOTS` keeps the picture."""
+    folder = Path(os.environ.get("AUTOML_SCREENSHOTS", page.parent))
+    folder.mkdir(parents=True, exist_ok=True)
+    look = browser.look(page, width, theme, folder / f"{page.stem}-{width}-{theme}.png")
+    assert look.text.startswith("automl: ")
+    assert look.errors == []
+    assert [url for url in look.requests if not url.startswith(("data:", page.as_uri()))] == []
+    assert look.width <= width
+    assert look.background == PAPER[theme]
+    assert (look.pale, look.nameless, look.violations) == ([], [], [])
+    return look
 
 
 class Browser:
