@@ -32,7 +32,7 @@ def test_the_main_job_leaves_every_file_and_the_second_run_reuses_the_baseline(t
     names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     expected = {"config.toml", "manifest.json", "study.db", "trials.csv", "log.txt", "report.html"}
     expected |= {f"best/{name}" for name in ("policy.json", "model.safetensors", "model.onnx", "metrics.json")}
-    expected |= {f"plots/{name}.svg" for name in ("history", "tradeoff", "channels")}
+    expected |= {f"plots/{name}.svg" for name in ("history", "tradeoff", "layers")}
     assert expected <= names
     counted = recount(folder / "best" / "model.onnx")
     assert 0.23 * DENSE_MACS <= counted.macs <= 0.25 * DENSE_MACS

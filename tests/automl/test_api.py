@@ -59,7 +59,9 @@ def test_a_search_from_python_has_the_run_the_result_and_the_files(
     assert found.metrics.final.macs == 9 * first * 49 + 9 * first * second * 9 + second * 10
     assert found.metrics.final.macs <= 0.5 * (9 * 8 * 49 + 9 * 8 * 16 * 9 + 160)
 
-    again = api.resume(found.run, more=1)
+    with pytest.raises(InputError, match="imported only where the user names it"):
+        api.resume(found.run, more=1)
+    again = api.resume(found.run, model=CONFIG.model, more=1)
     assert again.metrics.search.trials == 3
     assert "Asked, at most" in capfd.readouterr().err
 
